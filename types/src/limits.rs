@@ -1,0 +1,75 @@
+//! Every hard upper bound of the system, each with its reason. Soft defaults live in [`crate::ExecutorConfig`].
+
+use crate::Millis;
+
+/// Most partitions of one executor: the control plane keeps a record for each in memory on every member.
+pub const PARTITION_COUNT_MAX: u32 = 65_536;
+/// Most bytes of an affinity, idempotency or request key: keys are kept in memory for the dedup window.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Most bytes of an executor's name: it is part of every printed task id.
+pub const EXECUTOR_NAME_BYTES_MAX: usize = 128;
+/// Most bytes of a task (payload, arguments, environment, labels): one message of 4 MiB must carry it with room to spare.
+pub const TASK_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most bytes of a result kept in a ring, for the same reason.
+pub const RESULT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most bytes of a checkpoint (issue 3): it is logged again with each checkpoint.
+pub const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of one gRPC message; the usual default of gRPC libraries, so that no client has to be configured.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most labels of a task, and most bytes of one label's name plus value.
+pub const LABELS_MAX: usize = 32;
+/// Most bytes of one label's name plus value.
+pub const LABEL_BYTES_MAX: usize = 1024;
+/// Most attempts whose history is kept with a task.
+pub const ATTEMPT_HISTORY_MAX: usize = 16;
+/// Most backups of a partition, as in the peer (copies = backups + 1).
+pub const DURABILITY_MAX: u32 = 6;
+/// Most bytes of live entries in one partition, whatever `capacity` says.
+pub const PARTITION_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most entries one prepare message carries: larger ones add latency, hardly throughput (dependencies.md §4).
+pub const PREPARE_ENTRIES_MAX: usize = 256;
+/// Most payload bytes one prepare message carries (a single larger entry still travels, alone).
+pub const PREPARE_BYTES_MAX: usize = 1024 * 1024;
+/// Log entries a replica keeps in memory behind the applied position, so that a returning replica gets the difference only.
+pub const LOG_TAIL_ENTRIES_MAX: usize = 4096;
+/// Bytes of such entries.
+pub const LOG_TAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Entries that may be appended and not yet committed in one partition; admission waits beyond it.
+pub const UNCOMMITTED_ENTRIES_MAX: usize = 8192;
+/// Entries a learner buffers while its snapshot is on the way; on overflow catch-up starts over.
+pub const LEARNER_BUFFER_ENTRIES_MAX: usize = 16_384;
+/// Bytes of such buffered entries.
+pub const LEARNER_BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Parked retrievals per member: each costs about 200 bytes.
+pub const WAITERS_PER_MEMBER_MAX: usize = 200_000;
+/// Parked retrievals per connection: half of the above, so that one client cannot take them all.
+pub const WAITERS_PER_CONNECTION_MAX: usize = 100_000;
+/// Most items of a list page.
+pub const LIST_PAGE_MAX: usize = 1000;
+
+/// How often members exchange heartbeats and leases.
+pub const HEARTBEAT: Millis = Millis(100);
+/// How long a lease is valid, counted from the time its request was sent (PROTOCOL I14).
+pub const LEASE: Millis = Millis(600);
+/// How long a grantor waits beyond the lease for clocks that run at different rates, in percent (DESIGN G13).
+pub const LEASE_DRIFT_PERCENT: u64 = 10;
+/// Silence after which the Raft leader declares a member down; longer than the lease with its drift margin.
+pub const FAILURE_TIMEOUT: Millis = Millis(900);
+/// A seat without a living replica and without a replacement is removed after this time (PROTOCOL §3).
+pub const DEGRADE_AFTER: Millis = Millis(10_000);
+/// How long a new primary leaves attempts of older terms to be adopted before it runs them again (PROTOCOL §3).
+pub const ADOPT_WINDOW: Millis = Millis(3_000);
+/// Most that ring time may advance over a takeover (PROTOCOL I16).
+pub const MAX_CLOCK_STEP: Millis = Millis(3_600_000);
+/// A served outcome counts as retrieved after this time without the client's confirmation (PROTOCOL §4).
+pub const RETRIEVED_GRACE: Millis = Millis(60_000);
+/// A disposed outcome is still answered to the same request id for this time (PROTOCOL §4).
+pub const DISPOSE_GRACE: Millis = Millis(60_000);
+/// Bounded count of such outcomes per partition.
+pub const DISPOSE_GRACE_ENTRIES_MAX: usize = 1024;
+/// How long a planned hand-over may hold submits (PROTOCOL §3).
+pub const HAND_OVER_HOLD: Millis = Millis(500);
+/// A member that the leader's process has not heard since that process started is "starting" for this long (PROTOCOL §6).
+pub const RESTART_GRACE: Millis = Millis(30_000);
+/// A dead voter is replaced after this time (PROTOCOL §6).
+pub const VOTER_REPLACE_AFTER: Millis = Millis(30_000);

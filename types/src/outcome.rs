@@ -1,0 +1,217 @@
+//! How a task ended, and what its attempts did.
+
+use bytes::Bytes;
+
+use crate::{AttemptNumber, MemberId, Millis, RingTime, Sequence, TaskStatus, Term};
+
+/// How a task ended. Readable once committed, and never different afterwards (DESIGN G3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran to its end.
+    Succeeded(TaskResult),
+    /// It ended without a result.
+    Failed(Failure),
+    /// It was cancelled.
+    Cancelled,
+    /// It gave way to other tasks of its partition.
+    Replaced(Vec<Sequence>),
+    /// Its attempts are used up and it is kept for a person to look at.
+    DeadLettered(Failure),
+}
+
+impl Outcome {
+    /// The status that goes with it.
+    #[must_use]
+    pub const fn status(&self) -> TaskStatus {
+        match self {
+            Self::Succeeded(_) => TaskStatus::Succeeded,
+            Self::Failed(_) => TaskStatus::Failed,
+            Self::Cancelled => TaskStatus::Cancelled,
+            Self::Replaced(_) => TaskStatus::Replaced,
+            Self::DeadLettered(_) => TaskStatus::DeadLettered,
+        }
+    }
+
+    /// Bytes that count towards the limits of a partition.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Succeeded(result) => result.bytes(),
+            Self::Failed(failure) | Self::DeadLettered(failure) => failure.bytes(),
+            Self::Cancelled => 0,
+            Self::Replaced(children) => children.len() * 8,
+        }
+    }
+}
+
+/// The result of a task that succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskResult {
+    /// What the handler returned, or the program's standard output.
+    pub payload: Bytes,
+    /// Its form, such as `application/json`.
+    pub content_type: String,
+    /// How the program ended, for a process task.
+    pub process: Option<ProcessExit>,
+}
+
+impl TaskResult {
+    fn bytes(&self) -> usize {
+        self.payload.len()
+            + self.content_type.len()
+            + self.process.as_ref().map_or(0, ProcessExit::bytes)
+    }
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessExit {
+    /// Exit code, unless a signal ended it.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Process id it had.
+    pub process_id: u32,
+    /// Time from the decision to start to the running program.
+    pub spawn: Millis,
+    /// Time from the running program to its end.
+    pub run: Millis,
+    /// Standard output of a run that failed (of one that succeeded it is the result's payload).
+    pub standard_output: Bytes,
+    /// Standard error, head and tail.
+    pub standard_error: Bytes,
+    /// Whether standard output was longer than kept.
+    pub output_truncated: bool,
+    /// Whether standard error was longer than kept.
+    pub error_truncated: bool,
+}
+
+impl ProcessExit {
+    fn bytes(&self) -> usize {
+        self.standard_output.len() + self.standard_error.len()
+    }
+}
+
+/// Why a task, or one attempt of it, failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind; stable.
+    pub kind: FailureKind,
+    /// What happened, for a person; at most a few KiB.
+    pub message: String,
+    /// How the program ended, for a process task.
+    pub process: Option<ProcessExit>,
+}
+
+impl Failure {
+    /// A failure without a program behind it.
+    #[must_use]
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            process: None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.message.len() + self.process.as_ref().map_or(0, ProcessExit::bytes)
+    }
+}
+
+/// Kinds of failure; stable names, shown as in [`FailureKind::as_str`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// The handler returned an error.
+    Handler,
+    /// The handler panicked.
+    Panic,
+    /// No handler of that name is known here.
+    UnknownHandler,
+    /// The program ended with a code other than zero.
+    NonzeroExit,
+    /// A signal ended the program.
+    Signal,
+    /// The program could not be started.
+    LaunchFailure,
+    /// The executor's configuration does not allow this program.
+    NotAllowed,
+    /// A time limit ran out.
+    TimedOut,
+    /// It wrote more than allowed.
+    OutputLimit,
+    /// It used more memory than allowed.
+    OutOfMemory,
+    /// The worker's lease ran out.
+    LeaseLost,
+    /// A member died under it and it must not run twice.
+    Interrupted,
+    /// Too many members died under it.
+    Poison,
+    /// The software itself failed.
+    Internal,
+}
+
+impl FailureKind {
+    /// All kinds.
+    pub const ALL: [Self; 14] = [
+        Self::Handler,
+        Self::Panic,
+        Self::UnknownHandler,
+        Self::NonzeroExit,
+        Self::Signal,
+        Self::LaunchFailure,
+        Self::NotAllowed,
+        Self::TimedOut,
+        Self::OutputLimit,
+        Self::OutOfMemory,
+        Self::LeaseLost,
+        Self::Interrupted,
+        Self::Poison,
+        Self::Internal,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::Panic => "panic",
+            Self::UnknownHandler => "unknown-handler",
+            Self::NonzeroExit => "nonzero-exit",
+            Self::Signal => "signal",
+            Self::LaunchFailure => "launch-failure",
+            Self::NotAllowed => "not-allowed",
+            Self::TimedOut => "timeout",
+            Self::OutputLimit => "output-limit",
+            Self::OutOfMemory => "oom",
+            Self::LeaseLost => "lease-lost",
+            Self::Interrupted => "interrupted",
+            Self::Poison => "poison",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// One run of a task, as kept in its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which run.
+    pub number: AttemptNumber,
+    /// The term in which it was started or last adopted.
+    pub term: Term,
+    /// The member that ran it.
+    pub member: MemberId,
+    /// Ring time of its start.
+    pub started: RingTime,
+    /// Ring time of its end, if it ended.
+    pub ended: Option<RingTime>,
+    /// Why it did not succeed, if it ended so.
+    pub failure: Option<FailureKind>,
+}
