@@ -73,3 +73,12 @@ pub const HAND_OVER_HOLD: Millis = Millis(500);
 pub const RESTART_GRACE: Millis = Millis(30_000);
 /// A dead voter is replaced after this time (PROTOCOL §6).
 pub const VOTER_REPLACE_AFTER: Millis = Millis(30_000);
+/// Bytes of outcomes kept for [`DISPOSE_GRACE`] per partition: room for a few of the largest results, or for all
+/// [`DISPOSE_GRACE_ENTRIES_MAX`] of an ordinary size.
+pub const DISPOSE_GRACE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Losses of a partition whose exact range is remembered; ids of older ones answer GONE. Each needed the death of
+/// every copy.
+pub const LOST_RANGES_MAX: usize = 1024;
+/// Bytes of content after which a part of a ring's snapshot is full (a single larger entry travels alone): parts of
+/// this size keep a catching-up learner from delaying prepares on the same stream.
+pub const RING_PART_BYTES_MAX: usize = 512 * 1024;
