@@ -68,9 +68,6 @@ impl Ring {
         if excess.is_none() {
             return Admission::Admit { evict: Vec::new() };
         }
-        if limits.capacity == 0 || bytes > limits.bytes {
-            return Admission::Full;
-        }
         self.make_room(excess, in_flight.evictions)
     }
 

@@ -96,10 +96,12 @@ impl Keys {
         &self.removed
     }
 
-    /// Puts a key of a removed entry back, as a snapshot holds it.
-    pub(crate) fn restore(&mut self, key: RemovedKey) {
-        self.insert(&key.key, key.hit);
+    /// Puts a key of a removed entry back, as a snapshot holds it. Says whether it was not there yet.
+    pub(crate) fn restore(&mut self, key: RemovedKey) -> bool {
+        let place = (key.key.clone(), key.hit.sequence);
+        let is_new = self.hits.insert(place, key.hit.identity).is_none();
         self.removed.push_back(key);
+        is_new
     }
 
     fn forget_oldest(&mut self) {

@@ -41,7 +41,7 @@ impl Ended {
             .min()
     }
 
-    /// At most `most` outcomes that ended at or before `last`, oldest first.
+    /// At most `most` outcomes whose end `is_due` holds for, oldest first; it holds for all ends before one it holds for.
     pub(crate) fn until(&self, is_due: impl Fn(RingTime) -> bool, most: usize) -> Vec<Sequence> {
         let due = |side: &Outcomes| -> Vec<Age> {
             side.ages

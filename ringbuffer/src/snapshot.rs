@@ -169,8 +169,11 @@ impl Ring {
             let sequence = key.hit.sequence;
             return Err(SnapshotError::Entry { sequence });
         }
-        self.keys.restore(key);
-        Ok(())
+        if self.keys.restore(key) {
+            Ok(())
+        } else {
+            Err(SnapshotError::Order { what: "keys" })
+        }
     }
 
     fn restore_removed(&mut self, removed: RemovedSequence) -> Result<(), SnapshotError> {
