@@ -1,0 +1,169 @@
+//! How tasks ended.
+
+use ringhold_types::{Failure, FailureKind, Millis, Outcome, ProcessExit, Sequence, TaskResult};
+
+use super::scalar::duration_from_millis;
+use super::{ConversionError, optional_millis, required};
+use crate::v1;
+
+impl From<&Outcome> for v1::Outcome {
+    fn from(outcome: &Outcome) -> Self {
+        use v1::outcome::Outcome as Kind;
+        let kind = match outcome {
+            Outcome::Succeeded(result) => Kind::Succeeded(result.into()),
+            Outcome::Failed(failure) => Kind::Failed(failure.into()),
+            Outcome::Cancelled => Kind::Cancelled(v1::Cancelled {}),
+            Outcome::Replaced(sequences) => Kind::Replaced(v1::Replaced {
+                sequences: sequences.iter().map(|sequence| sequence.bits()).collect(),
+            }),
+            Outcome::DeadLettered(failure) => Kind::DeadLettered(failure.into()),
+        };
+        Self {
+            outcome: Some(kind),
+        }
+    }
+}
+
+impl TryFrom<v1::Outcome> for Outcome {
+    type Error = ConversionError;
+
+    fn try_from(message: v1::Outcome) -> Result<Self, Self::Error> {
+        use v1::outcome::Outcome as Kind;
+        Ok(match required("outcome", message.outcome)? {
+            Kind::Succeeded(result) => Self::Succeeded(result.try_into()?),
+            Kind::Failed(failure) => Self::Failed(failure.try_into()?),
+            Kind::Cancelled(v1::Cancelled {}) => Self::Cancelled,
+            Kind::Replaced(replaced) => Self::Replaced(
+                replaced
+                    .sequences
+                    .into_iter()
+                    .map(Sequence::from_bits)
+                    .collect(),
+            ),
+            Kind::DeadLettered(failure) => Self::DeadLettered(failure.try_into()?),
+        })
+    }
+}
+
+impl From<&TaskResult> for v1::TaskResult {
+    fn from(result: &TaskResult) -> Self {
+        Self {
+            payload: result.payload.clone(),
+            content_type: result.content_type.clone(),
+            process: result.process.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::TaskResult> for TaskResult {
+    type Error = ConversionError;
+
+    fn try_from(message: v1::TaskResult) -> Result<Self, Self::Error> {
+        Ok(Self {
+            payload: message.payload,
+            content_type: message.content_type,
+            process: message.process.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<&Failure> for v1::Failure {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            kind: failure.kind.as_str().to_owned(),
+            message: failure.message.clone(),
+            process: failure.process.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::Failure> for Failure {
+    type Error = ConversionError;
+
+    fn try_from(message: v1::Failure) -> Result<Self, Self::Error> {
+        Ok(Self {
+            kind: failure_kind(message.kind)?,
+            message: message.message,
+            process: message.process.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+/// The kind of failure with that stable name.
+pub(crate) fn failure_kind(name: String) -> Result<FailureKind, ConversionError> {
+    FailureKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+        .ok_or(ConversionError::UnknownName {
+            field: "failure.kind",
+            name,
+        })
+}
+
+impl From<&ProcessExit> for v1::ProcessExit {
+    fn from(exit: &ProcessExit) -> Self {
+        Self {
+            exit_code: exit.exit_code,
+            signal: exit.signal,
+            process_id: exit.process_id,
+            spawn: Some(duration_from_millis(exit.spawn)),
+            run: Some(duration_from_millis(exit.run)),
+            standard_output: exit.standard_output.clone(),
+            standard_error: exit.standard_error.clone(),
+            output_truncated: exit.output_truncated,
+            error_truncated: exit.error_truncated,
+        }
+    }
+}
+
+impl TryFrom<v1::ProcessExit> for ProcessExit {
+    type Error = ConversionError;
+
+    fn try_from(message: v1::ProcessExit) -> Result<Self, Self::Error> {
+        let span = |field, duration: Option<_>| {
+            optional_millis(field, duration.as_ref()).map(|span| span.unwrap_or(Millis(0)))
+        };
+        Ok(Self {
+            exit_code: message.exit_code,
+            signal: message.signal,
+            process_id: message.process_id,
+            spawn: span("process.spawn", message.spawn)?,
+            run: span("process.run", message.run)?,
+            standard_output: message.standard_output,
+            standard_error: message.standard_error,
+            output_truncated: message.output_truncated,
+            error_truncated: message.error_truncated,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_failure_has_its_own_name() {
+        for kind in FailureKind::ALL {
+            assert_eq!(failure_kind(kind.as_str().to_owned()), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn an_outcome_of_no_known_kind_is_refused() {
+        assert_eq!(
+            Outcome::try_from(v1::Outcome::default()),
+            Err(ConversionError::Missing { field: "outcome" })
+        );
+        let unknown = v1::Failure {
+            kind: "gravity".into(),
+            ..v1::Failure::default()
+        };
+        assert_eq!(
+            Failure::try_from(unknown),
+            Err(ConversionError::UnknownName {
+                field: "failure.kind",
+                name: "gravity".into()
+            })
+        );
+    }
+}
