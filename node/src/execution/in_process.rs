@@ -1,0 +1,118 @@
+//! Runs a handler inside the member.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use ringhold_replica::AttemptEnd;
+use ringhold_types::limits::RESULT_BYTES_MAX;
+use ringhold_types::{Failure, FailureKind, TaskResult};
+
+use super::attempt::{Run, RunEnd, failure, own_end, panic_failure, stopped_end};
+use super::handler::BlockingHandler;
+use super::registry::Registered;
+use super::{Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry};
+use crate::spawn;
+
+pub(super) async fn run(
+    handlers: &HandlerRegistry,
+    name: &str,
+    run: &Run,
+    input: HandlerInput,
+) -> AttemptEnd {
+    match handlers.find(name) {
+        Some(Registered::Asynchronous(handler)) => {
+            run_asynchronous(&**handler, name, run, input).await
+        }
+        Some(Registered::Blocking(handler)) => {
+            run_blocking(Arc::clone(handler), name, run, input).await
+        }
+        None => own_end(Err(unknown_handler(handlers, name))),
+    }
+}
+
+async fn run_asynchronous(
+    handler: &dyn Handler,
+    name: &str,
+    run: &Run,
+    input: HandlerInput,
+) -> AttemptEnd {
+    // Inside the block, so that a panic before the handler's first await is caught as well.
+    let body = AssertUnwindSafe(async { handler.run(run.context.clone(), input).await });
+    tokio::select! {
+        biased;
+        ended = body.catch_unwind() => own_end(match ended {
+            Ok(returned) => checked(name, returned),
+            Err(panic) => Err(panic_failure(&*panic)),
+        }),
+        stop = run.must_stop() => {
+            stopped_end(stop.reason, || run.timed_out(&format!("handler {name}"), None))
+        }
+    }
+}
+
+/// A thread cannot be taken away from a blocking handler: its end is awaited whatever was asked of it, and the slot stays
+/// taken. If it succeeds although it was told to stop, the work is done and the result stands; the ring refuses it if
+/// the task has ended otherwise. Out of time is out of time.
+async fn run_blocking(
+    handler: Arc<BlockingHandler>,
+    name: &str,
+    run: &Run,
+    input: HandlerInput,
+) -> AttemptEnd {
+    let context = run.context.clone();
+    let mut body = spawn::blocking("blocking handler", move || handler(context, input));
+    let (joined, stop) = tokio::select! {
+        biased;
+        joined = &mut body => (joined, None),
+        stop = run.must_stop() => (body.await, Some(stop)),
+    };
+    let end = match joined {
+        Ok(returned) => checked(name, returned),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => Err(panic_failure(&*panic)),
+            // The runtime is going away before the handler had a thread.
+            Err(_) => return AttemptEnd::HandedBack,
+        },
+    };
+    match stop {
+        None => own_end(end),
+        Some(stop) if end.is_ok() && stop.reason != super::StopReason::TimedOut => own_end(end),
+        Some(stop) => stopped_end(stop.reason, || {
+            run.timed_out(&format!("handler {name}"), None)
+        }),
+    }
+}
+
+fn checked(name: &str, returned: Result<HandlerOutput, HandlerError>) -> RunEnd {
+    let output =
+        returned.map_err(|error| failure(FailureKind::Handler, error.message().to_owned()))?;
+    let bytes = output.payload.len() + output.content_type.len();
+    if bytes > RESULT_BYTES_MAX {
+        let message = format!(
+            "handler {name} returned {bytes} bytes, the limit is {RESULT_BYTES_MAX}; store large results elsewhere \
+             and return where"
+        );
+        return Err(failure(FailureKind::OutputLimit, message));
+    }
+    let HandlerOutput {
+        payload,
+        content_type,
+    } = output;
+    Ok(Arc::new(TaskResult {
+        payload,
+        content_type,
+        process: None,
+    }))
+}
+
+fn unknown_handler(handlers: &HandlerRegistry, name: &str) -> Arc<Failure> {
+    let known: Vec<&str> = handlers.names().collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    let message = format!("no handler {name:?} is registered in this member; registered: {known}");
+    failure(FailureKind::UnknownHandler, message)
+}

@@ -1,0 +1,149 @@
+//! Which attempts run, and how many of each executor: the bound that `pool-size` promises.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ringhold_types::{AttemptToken, ExecutorId, Millis};
+use tokio::sync::watch;
+
+use super::StopReason;
+
+/// What a running attempt is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stop {
+    /// Why it must end.
+    pub(super) reason: StopReason,
+    /// A shorter time between TERM and KILL than the executor's, when the member stops.
+    pub(super) kill_grace: Option<Millis>,
+}
+
+/// Carries the first [`Stop`] to an attempt; later ones change nothing.
+#[derive(Clone, Debug)]
+pub(super) struct StopSignal(watch::Sender<Option<Stop>>);
+
+impl StopSignal {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// Gives the signal, unless one was given.
+    pub(super) fn give(&self, stop: Stop) {
+        self.0.send_if_modified(|given| {
+            let first = given.is_none();
+            given.get_or_insert(stop);
+            first
+        });
+    }
+
+    /// The signal, if it was given.
+    pub(super) fn given(&self) -> Option<Stop> {
+        *self.0.borrow()
+    }
+
+    /// Waits for the signal, for ever if it never comes.
+    pub(super) async fn wait(&self) -> Stop {
+        let mut receiver = self.0.subscribe();
+        loop {
+            if let Some(stop) = *receiver.borrow_and_update() {
+                return stop;
+            }
+            if receiver.changed().await.is_err() {
+                // Unreachable while `self` holds the sender; waiting is the answer that harms nobody.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Why an attempt gets no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// This token holds one.
+    AlreadyRunning,
+    /// The executor holds `pool-size` slots here.
+    PoolFull,
+    /// The execution was stopped.
+    Stopped,
+}
+
+/// The slots in use.
+#[derive(Debug, Default)]
+pub(super) struct Slots(Mutex<Used>);
+
+#[derive(Debug, Default)]
+struct Used {
+    running: BTreeMap<AttemptToken, StopSignal>,
+    per_executor: BTreeMap<ExecutorId, u32>,
+    stopped: bool,
+}
+
+impl Slots {
+    /// Takes a slot of the token's executor.
+    pub(super) fn take(&self, token: AttemptToken, pool_size: u32) -> Result<StopSignal, Refused> {
+        let mut used = self.used();
+        if used.running.contains_key(&token) {
+            return Err(Refused::AlreadyRunning);
+        }
+        if used.stopped {
+            return Err(Refused::Stopped);
+        }
+        let count = used
+            .per_executor
+            .entry(token.partition.executor)
+            .or_default();
+        if *count >= pool_size {
+            return Err(Refused::PoolFull);
+        }
+        *count += 1;
+        let signal = StopSignal::new();
+        used.running.insert(token, signal.clone());
+        Ok(signal)
+    }
+
+    /// Gives the token's slot back.
+    pub(super) fn give_back(&self, token: AttemptToken) {
+        let mut used = self.used();
+        if used.running.remove(&token).is_none() {
+            return;
+        }
+        let executor = token.partition.executor;
+        if let Some(count) = used.per_executor.get_mut(&executor) {
+            *count -= 1;
+            if *count == 0 {
+                used.per_executor.remove(&executor);
+            }
+        }
+    }
+
+    /// Tells one attempt to end.
+    pub(super) fn stop_one(&self, token: AttemptToken, reason: StopReason) {
+        if let Some(signal) = self.used().running.get(&token) {
+            signal.give(Stop {
+                reason,
+                kill_grace: None,
+            });
+        }
+    }
+
+    /// Gives out no slot any more, and tells every attempt to end.
+    pub(super) fn stop_all(&self, kill_grace: Millis) {
+        let mut used = self.used();
+        used.stopped = true;
+        for signal in used.running.values() {
+            signal.give(Stop {
+                reason: StopReason::HandedBack,
+                kill_grace: Some(kill_grace),
+            });
+        }
+    }
+
+    /// Slots in use.
+    pub(super) fn running(&self) -> usize {
+        self.used().running.len()
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        // Every change above is complete before anything can panic, so a poisoned lock still holds true numbers.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
