@@ -1,0 +1,118 @@
+//! What a primary proposes (PROTOCOL I1, I5, I6, §3).
+
+use ringhold_types::{ChangeKind, ConfigurationChange, PartitionKey, ReplicaId};
+
+use crate::record::copies_of;
+use crate::{Changes, Cluster, ExecutorRecord, PartitionRecord, Refused, Response};
+
+impl Cluster {
+    pub(crate) fn change(
+        &mut self,
+        change: &ConfigurationChange,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let key = change.partition;
+        let (executor, partition) = self.at_version(key, change.expected)?;
+        if partition.primary != Some(change.proposer) || partition.term != change.term {
+            return Err(Refused::NotPrimary);
+        }
+        if !partition.materialised && change.kind != ChangeKind::Bump {
+            return Err(Refused::Forbidden {
+                rule: "a partition that holds nothing is placed by the control plane alone",
+            });
+        }
+        match change.kind {
+            ChangeKind::Promote { learner } => {
+                self.check_learner(executor, partition, learner)?;
+                self.check_room(key, executor, partition)?;
+                self.edit(key, changes, |partition| {
+                    partition.learners.retain(|&other| other != learner);
+                    partition.in_sync.push(learner);
+                })
+            }
+            ChangeKind::Swap { learner, removed } => {
+                self.check_learner(executor, partition, learner)?;
+                check_removable(partition, change.proposer, removed)?;
+                self.edit(key, changes, |partition| {
+                    partition.learners.retain(|&other| other != learner);
+                    partition.in_sync.retain(|&seat| seat != removed);
+                    partition.in_sync.push(learner);
+                })
+            }
+            ChangeKind::Degrade { removed } => {
+                check_removable(partition, change.proposer, removed)?;
+                self.edit(key, changes, |partition| {
+                    partition.in_sync.retain(|&seat| seat != removed);
+                })
+            }
+            ChangeKind::Bump => self.edit(key, changes, |_| {}),
+            ChangeKind::HandOver { to } => {
+                if to == change.proposer {
+                    return Err(Refused::Forbidden {
+                        rule: "a hand-over goes to another replica",
+                    });
+                }
+                if self.electable(executor, partition, to.member)? != to {
+                    return Err(Refused::Unknown);
+                }
+                let start = self.members.get(&to.member).ok_or(Refused::Unknown)?.start;
+                self.edit(key, changes, |partition| partition.lead(to, start))
+            }
+        }
+    }
+
+    /// A seat goes to a present learner whose member may take seats.
+    fn check_learner(
+        &self,
+        executor: &ExecutorRecord,
+        partition: &PartitionRecord,
+        learner: ReplicaId,
+    ) -> Result<(), Refused> {
+        let record = self.members.get(&learner.member).ok_or(Refused::Unknown)?;
+        let forbid = |rule: &'static str| Err(Refused::Forbidden { rule });
+        if !partition.learners.contains(&learner)
+            || record.replica(executor.config.persistence) != learner
+        {
+            return forbid("a seat goes to one of the partition's learners");
+        }
+        if !record.is_up() || !record.takes_seats() {
+            return forbid("a new seat's member is up and does not drain");
+        }
+        Ok(())
+    }
+
+    /// There are as many seats as copies; one more only while the lone primary of a partition without backups moves.
+    fn check_room(
+        &self,
+        key: PartitionKey,
+        executor: &ExecutorRecord,
+        partition: &PartitionRecord,
+    ) -> Result<(), Refused> {
+        let copies = copies_of(&executor.config);
+        let target = self.target(&executor.config, key.partition);
+        let stays = |primary: ReplicaId| target.contains(&primary.member);
+        let moves_alone = copies == 1 && !partition.primary.is_some_and(stays);
+        if partition.in_sync.len() >= copies + usize::from(moves_alone) {
+            return Err(Refused::Forbidden {
+                rule: "a partition has at most as many seats as copies",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A primary removes another's seat, never its own, so at least one remains.
+fn check_removable(
+    partition: &PartitionRecord,
+    proposer: ReplicaId,
+    removed: ReplicaId,
+) -> Result<(), Refused> {
+    let forbid = |rule: &'static str| Err(Refused::Forbidden { rule });
+    if removed == proposer {
+        return forbid("a primary does not remove itself");
+    }
+    if !partition.in_sync.contains(&removed) {
+        return forbid("only a replica with a seat can lose it");
+    }
+    Ok(())
+}

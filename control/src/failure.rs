@@ -1,0 +1,72 @@
+//! Members are judged dead, or heard again (PROTOCOL §3).
+
+use ringhold_types::{MemberId, StartNonce};
+
+use crate::settle::Occasion;
+use crate::{Changes, Cluster, MemberState, Refused, Response};
+
+impl Cluster {
+    /// Fails over everything that the dead lead, gives up their seats where others suffice, names replacement learners.
+    /// A member that has restarted since the judgement is not touched.
+    pub(crate) fn members_down(
+        &mut self,
+        dead: &[(MemberId, StartNonce)],
+        changes: &mut Changes,
+    ) -> Response {
+        for (id, start) in dead {
+            if let Some(record) = self.members.get_mut(id)
+                && record.is_up()
+                && record.start == *start
+            {
+                record.state = MemberState::Down;
+                record.since = self.index;
+                changes.members.push(*id);
+            }
+        }
+        if !changes.members.is_empty() {
+            self.update_layouts();
+            self.settle(Occasion::Suspicion, changes);
+        }
+        Response::Done
+    }
+
+    /// Takes back the judgement; partitions that waited for this member get it as their primary.
+    pub(crate) fn member_up(
+        &mut self,
+        member: MemberId,
+        start: StartNonce,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let record = self.members.get_mut(&member).ok_or(Refused::Unknown)?;
+        if record.state != MemberState::Down || record.start != start {
+            return Ok(Response::Done);
+        }
+        record.state = MemberState::Up;
+        record.since = self.index;
+        changes.members.push(member);
+        self.update_layouts();
+        self.settle(Occasion::Harmless, changes);
+        Ok(Response::Done)
+    }
+
+    /// Begins or ends a drain: targets change, and the bounded steps of rebalancing follow them.
+    pub(crate) fn drain(
+        &mut self,
+        member: MemberId,
+        draining: bool,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let record = self
+            .members
+            .get_mut(&member)
+            .filter(|record| !record.is_forgotten());
+        let record = record.ok_or(Refused::Unknown)?;
+        if record.draining != draining {
+            record.draining = draining;
+            changes.members.push(member);
+            self.update_layouts();
+            self.settle(Occasion::Harmless, changes);
+        }
+        Ok(Response::Done)
+    }
+}

@@ -1,0 +1,73 @@
+//! An operator says that a member will not come back (PROTOCOL §2 "A loss, a forget or a new generation", §3).
+
+use ringhold_types::{MemberId, PartitionKey, PartitionNumber};
+
+use crate::limits::FORGOTTEN_MEMBERS_MAX;
+use crate::settle::Occasion;
+use crate::{Changes, Cluster, MemberState, Refused, Response};
+
+impl Cluster {
+    /// Removes all seats of a member. A member that may be running could still acknowledge alone under a lease that this
+    /// state machine does not see; so without the operator's word that its process ended, one that is up is kept, and so
+    /// is one that holds the last copy of anything.
+    pub(crate) fn forget(
+        &mut self,
+        member: MemberId,
+        process_ended: bool,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let record = self.members.get(&member).ok_or(Refused::Unknown)?;
+        if record.is_forgotten() {
+            return Ok(Response::Forgotten {
+                removed: Vec::new(),
+                lost: Vec::new(),
+            });
+        }
+        let is_up = record.is_up();
+        let would_lose = self.seats_of(member, true);
+        if !process_ended && (is_up || !would_lose.is_empty()) {
+            return Err(Refused::MayBeRunning { would_lose });
+        }
+        let removed = self.seats_of(member, false);
+        self.mark_forgotten(member);
+        changes.members.push(member);
+        self.update_layouts();
+        let lost = self.settle(Occasion::Forget, changes);
+        Ok(Response::Forgotten { removed, lost })
+    }
+
+    /// Ends a member; its seats must be settled afterwards.
+    pub(crate) fn mark_forgotten(&mut self, member: MemberId) {
+        if let Some(record) = self.members.get_mut(&member) {
+            record.state = MemberState::Forgotten;
+            record.draining = false;
+            record.since = self.index;
+        }
+        let forgotten = self.members.values().filter(|record| record.is_forgotten());
+        let mut oldest: Vec<_> = forgotten
+            .map(|record| (record.since, record.info.id))
+            .collect();
+        oldest.sort_unstable();
+        let surplus = oldest.len().saturating_sub(FORGOTTEN_MEMBERS_MAX);
+        for (_, id) in oldest.into_iter().take(surplus) {
+            self.members.remove(&id);
+        }
+    }
+
+    /// Partitions that may hold something and in which the member has a seat, or the only one.
+    fn seats_of(&self, member: MemberId, only: bool) -> Vec<PartitionKey> {
+        let mut found = Vec::new();
+        for (&executor, record) in &self.executors {
+            for (number, partition) in (0..).zip(&record.partitions) {
+                let has_seat = partition.in_sync.iter().any(|seat| seat.member == member);
+                if partition.materialised && has_seat && (!only || partition.in_sync.len() == 1) {
+                    found.push(PartitionKey {
+                        executor,
+                        partition: PartitionNumber(number),
+                    });
+                }
+            }
+        }
+        found
+    }
+}

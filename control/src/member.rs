@@ -1,0 +1,78 @@
+//! What the cluster remembers of a member.
+
+use ringhold_types::{ControlIndex, Incarnation, Persistence, ReplicaId, StartNonce, UnixMillis};
+
+use crate::MemberInfo;
+
+/// A member's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// How others see it.
+    pub info: MemberInfo,
+    /// Its newest process start.
+    pub start: StartNonce,
+    /// Whether it is thought to be alive.
+    pub state: MemberState,
+    /// Whether it gets no new seats and gives up those that it has.
+    pub draining: bool,
+    /// Incarnation of its replicas with persistence `fsync`: one per intact store.
+    pub store: Incarnation,
+    /// Incarnation of its replicas with persistence `memory`: one per process start.
+    pub memory: Incarnation,
+    /// The newest incarnation given to it. One counter serves both kinds, so no two of its replica ids are ever equal.
+    pub last_incarnation: Incarnation,
+    /// Wall clock of its newest process start, for people.
+    pub started_at: UnixMillis,
+    /// The command that brought it into its present state.
+    pub since: ControlIndex,
+}
+
+/// Whether a member is thought to be alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberState {
+    /// It is heard.
+    Up,
+    /// The leader judged it dead; it may return.
+    Down,
+    /// It is proven not to come back; its id is never accepted again.
+    Forgotten,
+}
+
+impl MemberRecord {
+    /// Whether it is heard.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.state == MemberState::Up
+    }
+
+    /// Whether it has been forgotten.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.state == MemberState::Forgotten
+    }
+
+    /// Whether it may be given new seats once it is up: it holds data, is not draining and not forgotten.
+    #[must_use]
+    pub fn takes_seats(&self) -> bool {
+        !self.is_forgotten() && !self.draining && !self.info.witness
+    }
+
+    /// The identity of its present replicas of executors with this persistence.
+    #[must_use]
+    pub fn replica(&self, persistence: Persistence) -> ReplicaId {
+        let incarnation = match persistence {
+            Persistence::Memory => self.memory,
+            Persistence::Fsync => self.store,
+        };
+        ReplicaId {
+            member: self.info.id,
+            incarnation,
+        }
+    }
+
+    /// Gives out the next incarnation.
+    pub(crate) fn next_incarnation(&mut self) -> Incarnation {
+        self.last_incarnation = self.last_incarnation.next();
+        self.last_incarnation
+    }
+}
