@@ -64,7 +64,14 @@ impl Ring {
             }
             Op::HandOver { .. } => Applied::Nothing,
             Op::Cancel { sequence } => refused(*sequence, self.cancel(*sequence, quirks)),
-            attempt => self.apply_to_attempt(entry.term, attempt, quirks),
+            // Named one by one: an operation without a rule must not compile, let alone change nothing.
+            op @ (Op::Start { .. }
+            | Op::Adopt { .. }
+            | Op::Checkpoint { .. }
+            | Op::Complete { .. }
+            | Op::Fail { .. }
+            | Op::RetryAt { .. }
+            | Op::HandBack { .. }) => self.apply_to_attempt(entry.term, op, quirks),
         }
     }
 
@@ -135,7 +142,7 @@ impl Ring {
                 *sequence,
                 self.hand_back(*sequence, (*attempt_term, *attempt)),
             ),
-            // Every other operation is handled by the caller; a new one without a rule here changes nothing.
+            // The caller hands over the operations above only.
             _ => Applied::Nothing,
         }
     }

@@ -40,18 +40,19 @@ pub(crate) struct Grace {
 }
 
 impl Grace {
-    /// Keeps an outcome aside. A sequence is disposed once, so it is not there yet.
-    pub(crate) fn keep(&mut self, outcome: DisposedOutcome) {
+    /// Keeps an outcome aside. A sequence is disposed once: says whether it was not there yet.
+    pub(crate) fn keep(&mut self, outcome: DisposedOutcome) -> bool {
         let sequence = outcome.sequence;
         self.bytes += outcome.bytes();
-        if let Some(earlier) = self.outcomes.insert(sequence, outcome) {
-            self.bytes -= earlier.bytes();
-        } else {
-            self.order.push_back(sequence);
+        let earlier = self.outcomes.insert(sequence, outcome);
+        match &earlier {
+            Some(earlier) => self.bytes -= earlier.bytes(),
+            None => self.order.push_back(sequence),
         }
         while self.order.len() > DISPOSE_GRACE_ENTRIES_MAX || self.bytes > DISPOSE_GRACE_BYTES_MAX {
             self.forget_oldest();
         }
+        earlier.is_none()
     }
 
     /// The answer to a repeated destructive read.
@@ -72,6 +73,12 @@ impl Grace {
     /// Ring time at which the oldest one may be forgotten.
     pub(crate) fn next_due(&self) -> Option<RingTime> {
         self.iter().next().map(DisposedOutcome::forgettable)
+    }
+
+    /// Ring time of the newest dispose that is kept.
+    pub(crate) fn last_disposed(&self) -> Option<RingTime> {
+        let last = self.order.back()?;
+        self.outcomes.get(last).map(|kept| kept.disposed)
     }
 
     /// What is kept, in the order of disposal.

@@ -4,7 +4,8 @@ use ringhold_types::{Generation, RingTime, Sequence};
 
 use crate::{DisposedOutcome, LostRange, RemovedKey, RemovedSequence, RingLimits, TaskEntry};
 
-/// One part of a ring's snapshot. The header comes first; the others follow in the order of their items.
+/// One part of a ring's snapshot. Parts stand in the order of these kinds, items of one
+/// kind in the order that the kind says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RingPart {
     /// The scalars, and how many items of each kind follow.
@@ -17,6 +18,19 @@ pub enum RingPart {
     History(Vec<RemovedSequence>),
     /// Outcomes kept for `dispose-grace`, in the order of disposal.
     Disposed(Vec<DisposedOutcome>),
+}
+
+impl RingPart {
+    /// Where parts of this kind stand in a snapshot: a lower place comes first.
+    pub(crate) const fn place(&self) -> u8 {
+        match self {
+            Self::Header(_) => 0,
+            Self::Entries(_) => 1,
+            Self::Keys(_) => 2,
+            Self::History(_) => 3,
+            Self::Disposed(_) => 4,
+        }
+    }
 }
 
 /// The scalars of a ring.

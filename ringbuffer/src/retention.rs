@@ -45,12 +45,15 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    /// Remembers a removal; beyond `most` the oldest ones are forgotten.
-    pub(crate) fn record(&mut self, removed: RemovedSequence, most: u64) {
-        if self.reasons.insert(removed.sequence, removed.why).is_none() {
+    /// Remembers a removal; beyond `most` the oldest ones are forgotten. A sequence is removed once: says whether it was
+    /// not remembered yet.
+    pub(crate) fn record(&mut self, removed: RemovedSequence, most: u64) -> bool {
+        let is_new = self.reasons.insert(removed.sequence, removed.why).is_none();
+        if is_new {
             self.order.push_back(removed.sequence);
         }
         self.trim(most);
+        is_new
     }
 
     /// Forgets the oldest removals beyond `most`.

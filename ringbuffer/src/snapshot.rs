@@ -82,30 +82,13 @@ impl Ring {
             return Err(SnapshotError::Header);
         };
         let mut ring = Self::from_header(&header)?;
+        let mut place = 0;
         for part in parts {
-            match part {
-                RingPart::Header(_) => return Err(SnapshotError::Header),
-                RingPart::Entries(entries) => {
-                    for entry in entries {
-                        ring.restore_entry(entry)?;
-                    }
-                }
-                RingPart::Keys(keys) => {
-                    for key in keys {
-                        ring.restore_key(key)?;
-                    }
-                }
-                RingPart::History(history) => {
-                    for removed in history {
-                        ring.restore_removed(removed)?;
-                    }
-                }
-                RingPart::Disposed(disposed) => {
-                    for outcome in disposed {
-                        ring.restore_disposed(outcome)?;
-                    }
-                }
+            if part.place() < place {
+                return Err(SnapshotError::Order { what: "parts" });
             }
+            place = part.place();
+            ring.restore_part(part)?;
         }
         let found = ring.header();
         count("entries", header.entries, found.entries)?;
@@ -113,6 +96,22 @@ impl Ring {
         count("reasons", header.history, found.history)?;
         count("disposed outcomes", header.disposed, found.disposed)?;
         Ok(ring)
+    }
+
+    fn restore_part(&mut self, part: RingPart) -> Result<(), SnapshotError> {
+        match part {
+            RingPart::Header(_) => Err(SnapshotError::Header),
+            RingPart::Entries(entries) => entries
+                .into_iter()
+                .try_for_each(|it| self.restore_entry(it)),
+            RingPart::Keys(keys) => keys.into_iter().try_for_each(|it| self.restore_key(it)),
+            RingPart::History(history) => history
+                .into_iter()
+                .try_for_each(|it| self.restore_removed(it)),
+            RingPart::Disposed(disposed) => disposed
+                .into_iter()
+                .try_for_each(|it| self.restore_disposed(it)),
+        }
     }
 
     fn header(&self) -> RingHeader {
@@ -185,23 +184,29 @@ impl Ring {
         if !reason || sequence >= self.next || self.entries.contains_key(&sequence) {
             return Err(SnapshotError::Reason { sequence });
         }
-        self.retention.record(removed, u64::MAX);
-        Ok(())
+        if self.retention.record(removed, u64::MAX) {
+            Ok(())
+        } else {
+            Err(SnapshotError::Order { what: "reasons" })
+        }
     }
 
     fn restore_disposed(&mut self, outcome: DisposedOutcome) -> Result<(), SnapshotError> {
-        let last = self.grace.iter().last().map(|last| last.disposed);
+        let what = "disposed outcomes";
+        let last = self.grace.last_disposed();
         let disposed = outcome.disposed;
         if last.is_some_and(|last| last > disposed) || disposed > self.time {
-            let what = "disposed outcomes";
             return Err(SnapshotError::Order { what });
         }
         if outcome.sequence >= self.next || self.entries.contains_key(&outcome.sequence) {
             let sequence = outcome.sequence;
             return Err(SnapshotError::Entry { sequence });
         }
-        self.grace.keep(outcome);
-        Ok(())
+        if self.grace.keep(outcome) {
+            Ok(())
+        } else {
+            Err(SnapshotError::Order { what })
+        }
     }
 }
 

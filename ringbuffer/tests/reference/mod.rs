@@ -9,8 +9,8 @@ use ringhold_ringbuffer::{
 };
 use ringhold_types::limits::{DISPOSE_GRACE, DISPOSE_GRACE_BYTES_MAX, DISPOSE_GRACE_ENTRIES_MAX};
 use ringhold_types::{
-    AttemptNumber, Generation, IdempotencyKey, MemberId, Outcome, RequestId, RingTime, Sequence,
-    TaskSpec, TaskStatus, Term, WhenFull,
+    AttemptNumber, FailureKind, Generation, IdempotencyKey, MemberId, Outcome, RequestId, RingTime,
+    Sequence, TaskSpec, TaskStatus, Term, WhenFull,
 };
 
 #[derive(Clone)]
@@ -196,26 +196,13 @@ impl Reference {
         sequence: Sequence,
         op: &Op,
     ) -> Result<Applied, Refusal> {
-        let now = self.time;
         self.look_up(sequence).map_err(Refusal::Absent)?;
+        if let Op::Dispose { request, .. } = op {
+            return self.dispose(sequence, request.clone());
+        }
         let found = |task: &&mut Task| task.sequence == sequence;
         let mut tasks = self.tasks.iter_mut();
         let task = tasks.find(found).expect("just found");
-        if let Op::Dispose { request, .. } = op {
-            let (outcome, _) = task.outcome.clone().ok_or(Refusal::Unfinished)?;
-            self.remove(sequence, Absence::Disposed);
-            if let Some(request) = request.clone() {
-                self.kept.push(Kept {
-                    sequence,
-                    request,
-                    outcome,
-                    disposed: now,
-                });
-                self.trim();
-            }
-            let sequences = vec![(sequence, Absence::Disposed)];
-            return Ok(Applied::Removed { sequences });
-        }
         if task.outcome.is_some() {
             return Err(Refusal::AlreadyEnded);
         }
@@ -261,8 +248,32 @@ impl Reference {
                 (task.running, task.due, task.retry) = (None, None, false);
                 Ok(Applied::Waiting { sequence })
             }
-            op => Ok(self.end(sequence, outcome_of(op))),
+            op => {
+                task.crashes += u32::from(task.running.is_some() && tells_of_a_death(op));
+                Ok(self.end(sequence, outcome_of(op)))
+            }
         }
+    }
+
+    fn dispose(
+        &mut self,
+        sequence: Sequence,
+        request: Option<RequestId>,
+    ) -> Result<Applied, Refusal> {
+        let task = self.look_up(sequence).map_err(Refusal::Absent)?;
+        let (outcome, _) = task.outcome.clone().ok_or(Refusal::Unfinished)?;
+        self.remove(sequence, Absence::Disposed);
+        if let Some(request) = request {
+            self.kept.push(Kept {
+                sequence,
+                request,
+                outcome,
+                disposed: self.time,
+            });
+            self.trim();
+        }
+        let sequences = vec![(sequence, Absence::Disposed)];
+        Ok(Applied::Removed { sequences })
     }
 
     fn end(&mut self, sequence: Sequence, outcome: Outcome) -> Applied {
@@ -411,6 +422,19 @@ fn token_of(op: &Op) -> Option<(Term, AttemptNumber)> {
         Op::Fail { attempt, .. } => *attempt,
         _ => None,
     }
+}
+
+/// Whether the operation ends a task because the member under its attempt died.
+fn tells_of_a_death(op: &Op) -> bool {
+    let Op::Fail {
+        attempt: None,
+        failure,
+        ..
+    } = op
+    else {
+        return false;
+    };
+    [FailureKind::Poison, FailureKind::Interrupted].contains(&failure.kind)
 }
 
 fn outcome_of(op: &Op) -> Outcome {
