@@ -145,8 +145,8 @@ pub enum Op {
         /// The tasks, ended ones only.
         sequences: Vec<Sequence>,
     },
-    /// Idempotency keys of removed entries, and answers kept for `dispose-grace`, whose time ended before this ring
-    /// time, are forgotten.
+    /// Idempotency keys of entries removed before a ring time are forgotten, and with them the outcomes whose
+    /// `dispose-grace` is over at the ring time of this very entry.
     ForgetKeys {
         /// Entries removed before this ring time lose their keys.
         removed_before: RingTime,
