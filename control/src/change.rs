@@ -18,7 +18,7 @@ impl Cluster {
         }
         if !partition.materialised && change.kind != ChangeKind::Bump {
             return Err(Refused::Forbidden {
-                rule: "a partition that holds nothing is placed by the control plane alone",
+                rule: "a partition that holds nothing is placed by the control plane alone".into(),
             });
         }
         match change.kind {
@@ -49,7 +49,7 @@ impl Cluster {
             ChangeKind::HandOver { to } => {
                 if to == change.proposer {
                     return Err(Refused::Forbidden {
-                        rule: "a hand-over goes to another replica",
+                        rule: "a hand-over goes to another replica".into(),
                     });
                 }
                 if self.electable(executor, partition, to.member)? != to {
@@ -69,7 +69,7 @@ impl Cluster {
         learner: ReplicaId,
     ) -> Result<(), Refused> {
         let record = self.members.get(&learner.member).ok_or(Refused::Unknown)?;
-        let forbid = |rule: &'static str| Err(Refused::Forbidden { rule });
+        let forbid = |rule: &'static str| Err(Refused::Forbidden { rule: rule.into() });
         if !partition.learners.contains(&learner)
             || record.replica(executor.config.persistence) != learner
         {
@@ -94,7 +94,7 @@ impl Cluster {
         let moves_alone = copies == 1 && !partition.primary.is_some_and(stays);
         if partition.in_sync.len() >= copies + usize::from(moves_alone) {
             return Err(Refused::Forbidden {
-                rule: "a partition has at most as many seats as copies",
+                rule: "a partition has at most as many seats as copies".into(),
             });
         }
         Ok(())
@@ -107,7 +107,7 @@ fn check_removable(
     proposer: ReplicaId,
     removed: ReplicaId,
 ) -> Result<(), Refused> {
-    let forbid = |rule: &'static str| Err(Refused::Forbidden { rule });
+    let forbid = |rule: &'static str| Err(Refused::Forbidden { rule: rule.into() });
     if removed == proposer {
         return forbid("a primary does not remove itself");
     }

@@ -129,7 +129,7 @@ impl Cluster {
             .filter(|record| !record.is_forgotten());
         if members.any(|record| record.info.feature_level < level) {
             return Err(Refused::Forbidden {
-                rule: "a feature level is raised only once every member can",
+                rule: "a feature level is raised only once every member can".into(),
             });
         }
         self.feature_level = self.feature_level.max(level);

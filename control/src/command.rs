@@ -1,5 +1,7 @@
 //! The only ways cluster state changes.
 
+use std::borrow::Cow;
+
 use ringhold_types::{
     ClusterId, ConfigurationChange, ConfigurationVersion, ExecutorConfig, ExecutorId, ExecutorName,
     Generation, Incarnation, MemberId, PartitionKey, PartitionNumber, StartNonce, UnixMillis,
@@ -202,7 +204,7 @@ pub enum Refused {
     #[error("the change is not allowed: {rule}")]
     Forbidden {
         /// The rule.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// No such member, executor or partition.
     #[error("there is no such member, executor or partition")]
@@ -217,7 +219,7 @@ pub enum Refused {
     #[error("the executor exists with another {setting}")]
     ExecutorDiffers {
         /// The first setting that differs.
-        setting: &'static str,
+        setting: Cow<'static, str>,
     },
     /// A setting is outside its range.
     #[error("{violation}")]

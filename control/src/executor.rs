@@ -19,7 +19,9 @@ impl Cluster {
         if let Some((id, present)) = self.executor_by_name(&config.name) {
             return match first_difference(&present.config, config) {
                 None => Ok(Response::Executor { id }),
-                Some(setting) => Err(Refused::ExecutorDiffers { setting }),
+                Some(setting) => Err(Refused::ExecutorDiffers {
+                    setting: setting.into(),
+                }),
             };
         }
         check_ranges(config)?;
@@ -84,12 +86,12 @@ impl Cluster {
             .ok_or(Refused::Unknown)?;
         if present.config.partition_count != config.partition_count {
             return Err(Refused::ExecutorDiffers {
-                setting: "partition-count",
+                setting: "partition-count".into(),
             });
         }
         if present.config.persistence != config.persistence {
             return Err(Refused::ExecutorDiffers {
-                setting: "persistence",
+                setting: "persistence".into(),
             });
         }
         if *present.config == *config {

@@ -24,7 +24,7 @@ impl Cluster {
             }
         }
         if !changes.members.is_empty() {
-            self.update_layouts();
+            self.update_stand_ins();
             self.settle(Occasion::Suspicion, changes);
         }
         Response::Done
@@ -44,7 +44,7 @@ impl Cluster {
         record.state = MemberState::Up;
         record.since = self.index;
         changes.members.push(member);
-        self.update_layouts();
+        self.update_stand_ins();
         self.settle(Occasion::Harmless, changes);
         Ok(Response::Done)
     }

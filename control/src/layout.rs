@@ -43,6 +43,10 @@ impl Layout {
         if !registered.is_empty() {
             self.settled = place(&self.settled, key.partitions, key.copies, &registered);
         }
+        self.update_present(key, members);
+    }
+
+    fn update_present(&mut self, key: LayoutKey, members: &BTreeMap<MemberId, MemberRecord>) {
         let present = candidates(members, |record| record.takes_seats() && record.is_up());
         self.present = place(&self.settled, key.partitions, key.copies, &present);
     }
@@ -66,6 +70,13 @@ impl Cluster {
     pub(crate) fn update_layouts(&mut self) {
         for (&key, layout) in &mut self.layouts {
             layout.update(key, &self.members);
+        }
+    }
+
+    /// The same after members went down or came up, which changes nothing but who stands in for whom.
+    pub(crate) fn update_stand_ins(&mut self) {
+        for (&key, layout) in &mut self.layouts {
+            layout.update_present(key, &self.members);
         }
     }
 

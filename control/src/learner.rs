@@ -14,7 +14,7 @@ impl Cluster {
     ) -> Result<Response, Refused> {
         let (executor, partition) = self.at_version(key, expected)?;
         let record = self.members.get(&member).ok_or(Refused::Unknown)?;
-        let forbid = |rule: &'static str| Err(Refused::Forbidden { rule });
+        let forbid = |rule: &'static str| Err(Refused::Forbidden { rule: rule.into() });
         if !partition.materialised || partition.in_sync.is_empty() {
             return forbid("a partition that holds nothing has nothing to learn");
         }
@@ -63,7 +63,7 @@ impl Cluster {
         let (executor, partition) = self.at_version(key, expected)?;
         if partition.primary.is_some() {
             return Err(Refused::Forbidden {
-                rule: "only a partition without a primary is given one",
+                rule: "only a partition without a primary is given one".into(),
             });
         }
         let seat = self.electable(executor, partition, member)?;
@@ -82,7 +82,7 @@ impl Cluster {
         let replica = record.replica(executor.config.persistence);
         if !record.is_up() || !partition.in_sync.contains(&replica) {
             return Err(Refused::Forbidden {
-                rule: "a primary comes from the in-sync set, and its member is up",
+                rule: "a primary comes from the in-sync set, and its member is up".into(),
             });
         }
         Ok(replica)

@@ -18,7 +18,7 @@ impl Cluster {
             let partition = record.partition(number).ok_or(Refused::Unknown)?;
             if partition.in_sync.is_empty() {
                 return Err(Refused::Forbidden {
-                    rule: "a partition that no member holds cannot take a task",
+                    rule: "a partition that no member holds cannot take a task".into(),
                 });
             }
             if !partition.materialised {

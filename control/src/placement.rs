@@ -41,6 +41,7 @@ pub fn place(
     board.widen_zones();
     board.level_seats();
     board.level(Load::Seats);
+    board.level_primaries();
     board.level(Load::Primaries);
     board.into_placement()
 }
@@ -173,7 +174,7 @@ impl Board {
 
     /// Moves seats straight from members above their share to members below it: the fewest moves there can be.
     fn level_seats(&mut self) {
-        let share = self.shares();
+        let share = shares(&self.seats);
         loop {
             let mut moved = false;
             for number in 0..self.partitions.len() {
@@ -197,18 +198,22 @@ impl Board {
         }
     }
 
-    /// Each member's even share of seats; the odd ones go to those that have most already.
-    fn shares(&self) -> Vec<usize> {
-        let count = self.members.len();
-        let total: usize = self.seats.iter().sum();
-        let mut by_load: Vec<usize> = (0..count).collect();
-        by_load.sort_by_key(|&member| (std::cmp::Reverse(self.seats[member]), member));
-        let mut shares = vec![total.checked_div(count).unwrap_or(0); count];
-        let odd = total.checked_rem(count).unwrap_or(0);
-        for &member in by_load.iter().take(odd) {
-            shares[member] += 1;
+    /// Lets members above their share of primaries hand one straight to a backup below its share.
+    fn level_primaries(&mut self) {
+        let mut load = self.load(Load::Primaries);
+        let share = shares(&load);
+        for held in &mut self.partitions {
+            let Some(&first) = held.first() else {
+                continue;
+            };
+            if load[first] > share[first]
+                && let Some(slot) = held.iter().position(|&member| load[member] < share[member])
+            {
+                held.swap(0, slot);
+                load[first] -= 1;
+                load[held[0]] += 1;
+            }
         }
-        shares
     }
 
     /// Shifts load along paths of single moves until no path from a member to one with two less is left.
@@ -381,6 +386,20 @@ impl Board {
         let name = |held: &Vec<usize>| held.iter().map(|&member| self.members[member]).collect();
         self.partitions.iter().map(name).collect()
     }
+}
+
+/// Each member's even share of a load; the odd ones go to those that have most already.
+fn shares(load: &[usize]) -> Vec<usize> {
+    let count = load.len();
+    let total: usize = load.iter().sum();
+    let mut by_load: Vec<usize> = (0..count).collect();
+    by_load.sort_by_key(|&member| (std::cmp::Reverse(load[member]), member));
+    let mut shares = vec![total.checked_div(count).unwrap_or(0); count];
+    let odd = total.checked_rem(count).unwrap_or(0);
+    for &member in by_load.iter().take(odd) {
+        shares[member] += 1;
+    }
+    shares
 }
 
 /// A shortest path of moves from a most loaded member to the least loaded one that it reaches, if that has at least two

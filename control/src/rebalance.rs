@@ -49,16 +49,27 @@ impl Cluster {
         self.keys().filter_map(surplus).collect()
     }
 
-    /// At most `most` partitions whose primary should move, and to which in-sync replica: away from draining members and
-    /// from members that the target does not name first, then for balance.
+    /// At most `most` partitions whose primary should move, and to which in-sync replica: away from draining members
+    /// first, then from members that the target does not name, then for balance.
     #[must_use]
     pub fn hand_overs(&self, most: usize) -> Vec<(PartitionKey, ReplicaId)> {
         let view = View::of(self);
         let planned = || self.keys().filter_map(|key| Plan::of(self, &view, key));
-        let leaving = planned().filter_map(|plan| plan.hand_over(true));
-        let unbalanced = planned().filter_map(|plan| plan.hand_over(false));
-        leaving.chain(unbalanced).take(most).collect()
+        let because = |reason| planned().filter_map(move |plan| plan.hand_over(reason));
+        let urgent = because(Reason::Drain).chain(because(Reason::Leave));
+        urgent.chain(because(Reason::Balance)).take(most).collect()
     }
+}
+
+/// Why a primary should move, most urgent first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Its member drains.
+    Drain,
+    /// The target does not name its member.
+    Leave,
+    /// The target names another member first.
+    Balance,
 }
 
 /// One materialised partition and what is aimed at for it.
@@ -181,21 +192,29 @@ impl<'a> Plan<'a> {
         !self.target.is_empty() && !self.target.contains(&seat.member)
     }
 
-    fn hand_over(&self, leaving: bool) -> Option<(PartitionKey, ReplicaId)> {
-        let primary = self.partition.primary?;
+    fn hand_over(&self, reason: Reason) -> Option<(PartitionKey, ReplicaId)> {
+        if self.reason_to_move(self.partition.primary?)? != reason {
+            return None;
+        }
         let best = self.target.iter().find_map(|&member| {
             let seat = self
                 .view
                 .replica(member, self.executor.config.persistence)?;
             self.partition.in_sync.contains(&seat).then_some(seat)
         })?;
-        let balances =
-            self.target.first() == Some(&best.member) && self.partition.learners.is_empty();
-        let wanted = if leaving {
-            self.leaves(&primary)
-        } else {
-            !self.leaves(&primary) && balances
-        };
-        (wanted && best != primary).then_some((self.key, best))
+        let is_aim = reason != Reason::Balance || self.target.first() == Some(&best.member);
+        (is_aim && self.partition.primary != Some(best)).then_some((self.key, best))
+    }
+
+    fn reason_to_move(&self, primary: ReplicaId) -> Option<Reason> {
+        if self.leaves(&primary) {
+            let drains = self.view.is_draining(primary.member);
+            return Some(if drains { Reason::Drain } else { Reason::Leave });
+        }
+        // A learner's catch-up would start over under another primary.
+        self.partition
+            .learners
+            .is_empty()
+            .then_some(Reason::Balance)
     }
 }

@@ -124,6 +124,9 @@ impl Settling<'_> {
         if !partition.materialised {
             return self.place_idle(partition);
         }
+        if self.is_settled(partition) {
+            return Settled::Same;
+        }
         let had_seats = !partition.in_sync.is_empty();
         let last = self.remove_proven(partition);
         let mut changed = last.is_some();
@@ -150,12 +153,31 @@ impl Settling<'_> {
         }
     }
 
+    /// Whether nothing is to be done, at one look-up per replica: so it is with most partitions most of the time.
+    fn is_settled(&self, partition: &PartitionRecord) -> bool {
+        let persistence = self.config.persistence;
+        let copies = copies_of(self.config);
+        let stands = |replica: &ReplicaId| {
+            let start = self.view.start_if_up(*replica, persistence);
+            let leads = partition.primary == Some(*replica);
+            start.is_some_and(|start| !leads || start == partition.primary_start)
+        };
+        partition
+            .primary
+            .is_some_and(|primary| partition.in_sync.contains(&primary))
+            && partition.in_sync.len() == copies
+            && partition.learners.len() <= copies
+            && partition.min_copies == self.config.effective_min_copies()
+            && partition.replicas().all(stands)
+    }
+
     /// A partition that holds nothing follows its target freely.
     fn place_idle(&mut self, partition: &mut PartitionRecord) -> Settled {
         let mut changed = self.remove_proven(partition).is_some();
         let wanted: Vec<ReplicaId> = self.target_replicas().collect();
         let placed = partition.in_sync == wanted && partition.learners.is_empty();
-        if !wanted.is_empty() && !(placed && self.is_led_by(partition, wanted.first())) {
+        let follows = placed && self.is_led_by(partition, wanted.first());
+        if !wanted.is_empty() && !follows {
             partition.in_sync = wanted;
             partition.learners.clear();
             self.lead_first(partition);

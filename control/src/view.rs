@@ -20,6 +20,19 @@ struct Seen {
     primaries: u32,
 }
 
+impl Seen {
+    fn replica(&self, persistence: Persistence) -> ReplicaId {
+        let incarnation = match persistence {
+            Persistence::Memory => self.memory,
+            Persistence::Fsync => self.store,
+        };
+        ReplicaId {
+            member: self.id,
+            incarnation,
+        }
+    }
+}
+
 impl View {
     pub(crate) fn of(cluster: &Cluster) -> Self {
         let living = cluster
@@ -61,15 +74,17 @@ impl View {
 
     /// The present replica identity of a member; nothing for a forgotten one.
     pub(crate) fn replica(&self, id: MemberId, persistence: Persistence) -> Option<ReplicaId> {
-        let seen = self.find(id)?;
-        let incarnation = match persistence {
-            Persistence::Memory => seen.memory,
-            Persistence::Fsync => seen.store,
-        };
-        Some(ReplicaId {
-            member: id,
-            incarnation,
-        })
+        Some(self.find(id)?.replica(persistence))
+    }
+
+    /// The process start of a replica's member, if the replica still exists and its member is up.
+    pub(crate) fn start_if_up(
+        &self,
+        replica: ReplicaId,
+        persistence: Persistence,
+    ) -> Option<StartNonce> {
+        let seen = self.find(replica.member)?;
+        (seen.up && seen.replica(persistence) == replica).then_some(seen.start)
     }
 
     /// Whether this replica still exists (I9).
