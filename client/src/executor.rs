@@ -1,0 +1,188 @@
+//! A named executor, as a caller sees it.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use ringhold_types::{Receipt, TaskId};
+use serde::de::DeserializeOwned;
+
+use crate::Client;
+use crate::error::{RequestError, SubmitError, TaskError};
+use crate::handle::TaskHandle;
+use crate::limits;
+use crate::submit::Submit;
+use crate::task::{Submittable, read_json};
+
+/// A named executor. Cheap to clone.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use ringhold_client::{Client, ProcessTask};
+///
+/// let client = Client::builder().endpoints(["127.0.0.1:7400"]).build().await?;
+/// let reports = client.executor("reports");
+/// let task = reports.submit(ProcessTask::new("sha256sum").arg("/etc/hostname")).key("customer-7").await?;
+/// println!("{} is durable on {} members", task.id(), task.receipt().members.len());
+/// let output = task.await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Executor {
+    client: Client,
+    name: String,
+}
+
+/// One item of [`Executor::submit_all`].
+#[derive(Debug)]
+pub struct BatchItem<T> {
+    /// Position of the task in the stream that was submitted, from 0.
+    pub index: u64,
+    /// The task, if it was stored.
+    pub id: Option<TaskId>,
+    /// Its result.
+    pub outcome: Result<T, BatchError>,
+}
+
+/// Why an item of [`Executor::submit_all`] has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// It was not stored, or it is not known to be.
+    #[error("not submitted")]
+    Submit(#[from] SubmitError),
+    /// It was stored and has no result.
+    #[error("no result")]
+    Task(#[from] TaskError),
+}
+
+impl Executor {
+    pub(crate) fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Submits a task. `.await` gives its handle once it is stored durably.
+    pub fn submit<S: Submittable>(&self, task: S) -> Submit<TaskHandle<S::Output>> {
+        let finish: fn(Client, Receipt) -> TaskHandle<S::Output> =
+            |client, receipt| TaskHandle::new(client, receipt, S::read);
+        Submit::new(
+            self.client.clone(),
+            self.name.clone(),
+            task.to_call(),
+            finish,
+        )
+    }
+
+    /// Submits a task to the partition of a key: [`Executor::submit`] with [`Submit::key`], by the peer's name.
+    pub fn submit_to_key_owner<S: Submittable>(
+        &self,
+        key: impl Into<Bytes>,
+        task: S,
+    ) -> Submit<TaskHandle<S::Output>> {
+        self.submit(task).key(key)
+    }
+
+    /// Fire and forget: `.await` gives the receipt once the task is stored durably. A task that succeeds disposes
+    /// itself; a failure stays to be looked at.
+    pub fn execute<S: Submittable>(&self, task: S) -> Submit<Receipt> {
+        let finish: fn(Client, Receipt) -> Receipt = |_, receipt| receipt;
+        Submit::new(
+            self.client.clone(),
+            self.name.clone(),
+            task.to_call(),
+            finish,
+        )
+        .disposed_on_success()
+    }
+
+    /// [`Executor::execute`] in the partition of a key.
+    pub fn execute_on_key_owner<S: Submittable>(
+        &self,
+        key: impl Into<Bytes>,
+        task: S,
+    ) -> Submit<Receipt> {
+        self.execute(task).key(key)
+    }
+
+    /// Submits a stream of tasks and gives their results as they end, each with its position. At most
+    /// [`limits::SUBMIT_ALL_IN_FLIGHT`] are under way; the stream is read no faster than that. An item that fails ends
+    /// nothing but itself.
+    pub fn submit_all<S, I>(&self, tasks: I) -> impl Stream<Item = BatchItem<S::Output>> + use<S, I>
+    where
+        S: Submittable + Send + 'static,
+        I: Stream<Item = S>,
+    {
+        let executor = self.clone();
+        let run = move |(index, task): (usize, S)| {
+            let submit = executor.submit(task);
+            async move {
+                let index = u64::try_from(index).unwrap_or(u64::MAX);
+                let handle = match submit.await {
+                    Ok(handle) => handle,
+                    Err(error) => {
+                        return BatchItem {
+                            index,
+                            id: None,
+                            outcome: Err(error.into()),
+                        };
+                    }
+                };
+                let id = Some(handle.id().clone());
+                BatchItem {
+                    index,
+                    id,
+                    outcome: handle.await.map_err(BatchError::from),
+                }
+            }
+        };
+        tasks
+            .enumerate()
+            .map(run)
+            .buffer_unordered(limits::SUBMIT_ALL_IN_FLIGHT)
+    }
+
+    /// Waits for the JSON result of any task by its id; the outcome stays. For other kinds of results and for a limit on
+    /// the waiting see [`Client::retrieve_result`].
+    ///
+    /// # Errors
+    /// [`TaskError`]: how the task ended, or why there is no outcome to give.
+    pub async fn retrieve_result<T: DeserializeOwned>(&self, id: &TaskId) -> Result<T, TaskError> {
+        self.client
+            .retrieve_result(id)
+            .await?
+            .read(|result| read_json(&result))
+    }
+
+    /// Like [`Executor::retrieve_result`], and removes the outcome for everybody else.
+    ///
+    /// # Errors
+    /// [`TaskError`]: how the task ended, or why there is no outcome to give.
+    pub async fn retrieve_and_dispose_result<T: DeserializeOwned>(
+        &self,
+        id: &TaskId,
+    ) -> Result<T, TaskError> {
+        self.client
+            .retrieve_and_dispose_result(id)
+            .await?
+            .read(|result| read_json(&result))
+    }
+
+    /// Removes the outcome of an ended task; see [`Client::dispose_result`].
+    ///
+    /// # Errors
+    /// [`RequestError`] with the reason.
+    pub async fn dispose_result(&self, id: &TaskId) -> Result<(), RequestError> {
+        self.client.dispose_result(id).await
+    }
+
+    /// Ends a task as cancelled; see [`Client::cancel`].
+    ///
+    /// # Errors
+    /// [`RequestError`] with the reason.
+    pub async fn cancel(&self, id: &TaskId) -> Result<(), RequestError> {
+        self.client.cancel(id).await
+    }
+}

@@ -1,0 +1,173 @@
+//! How one try ended that brought no answer: refused by a member, or unanswered.
+
+use std::time::Duration;
+
+use ringhold_proto::{ApiError, v1};
+use ringhold_types::ErrorCode;
+
+use crate::error::{GoneReason, RequestError, RetrieveError};
+
+/// A try that brought no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// A member said no.
+    Refused(ApiError),
+    /// The connection broke, or no answer came in time: what was asked may have been done.
+    Unanswered(String),
+}
+
+impl Miss {
+    /// The stable code of a member's no.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            Self::Unanswered(_) => None,
+        }
+    }
+
+    /// What happened, for a person.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.message,
+            Self::Unanswered(message) => message,
+        }
+    }
+
+    /// When the member says that it may work.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal
+                .retry_after
+                .map(|span| Duration::from_millis(span.0)),
+            Self::Unanswered(_) => None,
+        }
+    }
+
+    /// Where the primary is, as the member thinks.
+    pub(crate) fn primary_address(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.primary_address().map(str::to_owned),
+            Self::Unanswered(_) => None,
+        }
+    }
+
+    /// Whether the same request may succeed if it is made again.
+    pub(crate) fn is_worth_another_try(&self) -> bool {
+        let Some(code) = self.code() else {
+            return true;
+        };
+        code.is_retryable()
+            || matches!(code, ErrorCode::Indeterminate | ErrorCode::DeadlineExceeded)
+    }
+
+    /// Whether a submit that met this may be stored all the same. All but these may be said of a task that was
+    /// appended and whose commit was not seen (PROTOCOL §2, "a submit caught by a shrink").
+    pub(crate) fn may_be_stored(&self) -> bool {
+        !matches!(
+            self.code(),
+            Some(
+                ErrorCode::ExecutorFull
+                    | ErrorCode::NotEnoughCopies
+                    | ErrorCode::TooLarge
+                    | ErrorCode::InvalidArgument
+                    | ErrorCode::ExecutorNotFound
+                    | ErrorCode::InvalidConfiguration
+                    | ErrorCode::NotAllowed
+                    | ErrorCode::NotReady
+                    | ErrorCode::WrongCluster
+                    | ErrorCode::AlreadyExists
+            )
+        )
+    }
+
+    /// Says which member it was, where the message does not.
+    pub(crate) fn at(self, address: &str) -> Self {
+        match self {
+            Self::Unanswered(message) if !message.contains(address) => {
+                Self::Unanswered(format!("{address}: {message}"))
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<tonic::Status> for Miss {
+    /// A status with Ringhold's ErrorInfo is a member's answer; one without was made on the way, by a connection that
+    /// broke or by a proxy, and mostly says nothing about what the member did.
+    fn from(status: tonic::Status) -> Self {
+        if let Some(refusal) = ApiError::from_status(&status) {
+            return Self::Refused(refusal);
+        }
+        let refused = |code| Self::Refused(ApiError::new(code, status.message()));
+        match status.code() {
+            tonic::Code::Unimplemented => refused(ErrorCode::FailedPrecondition),
+            tonic::Code::InvalidArgument => refused(ErrorCode::InvalidArgument),
+            tonic::Code::OutOfRange => refused(ErrorCode::TooLarge),
+            tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
+                refused(ErrorCode::NotAllowed)
+            }
+            _ => Self::Unanswered(with_causes(&status)),
+        }
+    }
+}
+
+/// A status with its causes: tonic says "transport error" and hides the reason in the source.
+fn with_causes(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl From<v1::Error> for Miss {
+    fn from(error: v1::Error) -> Self {
+        let message = error.message.clone();
+        let unknown = |_| ApiError::new(ErrorCode::Internal, message);
+        Self::Refused(ApiError::try_from(error).unwrap_or_else(unknown))
+    }
+}
+
+impl From<Miss> for RetrieveError {
+    fn from(miss: Miss) -> Self {
+        let refusal = match miss {
+            Miss::Unanswered(message) => return Self::Unavailable { message },
+            Miss::Refused(refusal) => refusal,
+        };
+        let message = refusal.message;
+        let gone = |reason| Self::Gone { reason };
+        match refusal.code {
+            ErrorCode::NeverExisted => Self::NeverExisted,
+            ErrorCode::Disposed => gone(GoneReason::Disposed),
+            ErrorCode::Overwritten => gone(GoneReason::Overwritten),
+            ErrorCode::Expired => gone(GoneReason::Expired),
+            ErrorCode::Gone => gone(GoneReason::Forgotten),
+            ErrorCode::DataLoss => Self::DataLoss { message },
+            ErrorCode::WrongCluster => Self::WrongCluster { message },
+            ErrorCode::ExecutorNotFound => Self::ExecutorNotFound { message },
+            code if code.is_retryable() => Self::Unavailable { message },
+            code => Self::Refused { code, message },
+        }
+    }
+}
+
+impl From<Miss> for RequestError {
+    fn from(miss: Miss) -> Self {
+        match miss {
+            Miss::Unanswered(message) => Self {
+                code: ErrorCode::Unavailable,
+                message,
+            },
+            Miss::Refused(refusal) => Self {
+                code: refusal.code,
+                message: refusal.message,
+            },
+        }
+    }
+}
