@@ -9,6 +9,10 @@
 
 pub mod code;
 pub mod convert;
+#[cfg(feature = "internal")]
+pub mod stored;
+#[cfg(feature = "internal")]
+pub mod stored_raft;
 pub mod task_id;
 
 pub use code::ApiError;

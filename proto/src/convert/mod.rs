@@ -3,6 +3,8 @@
 //! Encoding cannot fail. Decoding is total: whatever does not fit is a [`ConversionError`] that names the field.
 
 mod executor;
+#[cfg(feature = "internal")]
+mod internal;
 mod outcome;
 mod receipt;
 mod scalar;
@@ -75,6 +77,12 @@ pub enum ConversionError {
         first: &'static str,
         /// The other field.
         second: &'static str,
+    },
+    /// Something that must stand once in a list and stands there again.
+    #[error("{field} names something twice")]
+    Repeated {
+        /// The list.
+        field: &'static str,
     },
     /// A key that is empty or too long.
     #[error("{field} is not acceptable")]
