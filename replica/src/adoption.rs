@@ -1,0 +1,471 @@
+//! Attempts and their reports (PROTOCOL §3): the executing member and the primary are two roles, and an attempt outlives the
+//! term that started it.
+
+use ringhold_ringbuffer::{EntryState, LogEntry, Op};
+use ringhold_types::{AttemptNumber, AttemptToken, Lsn, MemberId, Outcome, Sequence, Term};
+
+use crate::attempts::LocalState;
+use crate::context::Context;
+use crate::core::Core;
+use crate::effect::{Effects, Note};
+use crate::event::AttemptEnd;
+use crate::message::{AttemptAnswer, AttemptOffer, AttemptVerdict, PeerMessage};
+use crate::primary::Primary;
+use crate::request::Reply;
+use crate::rules::{Rule, Rules};
+use crate::schedule::Current;
+
+/// Verdicts gathered for one offer.
+type Verdicts = Vec<(AttemptToken, AttemptVerdict)>;
+
+impl Primary {
+    /// Adopts what the primary before handed over: it goes on where it runs, under a token of this term.
+    pub(crate) fn adopt_handed_over<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        term: Term,
+        attempt: AttemptNumber,
+    ) {
+        let token = AttemptToken {
+            partition: core.partition,
+            sequence,
+            term,
+            attempt,
+        };
+        let Ok(entry) = core.ring.look_up(sequence) else {
+            return;
+        };
+        if let EntryState::Running { member, .. } = entry.state {
+            self.adopt(core, context, member, token);
+        }
+    }
+
+    /// Takes up what this member itself executes, when it begins to lead.
+    pub(crate) fn adopt_own<R: Rules>(&mut self, core: &mut Core, context: &mut Context<'_, R>) {
+        let own = core.id.member;
+        let offer = offer_of(context, core);
+        self.take_offer(core, context, own, offer);
+    }
+
+    /// An attempt that this member executed has ended.
+    pub(crate) fn own_report<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        original: AttemptToken,
+    ) {
+        if !self.is_working() {
+            return;
+        }
+        let Some(attempt) = context.shared.attempts.get(original) else {
+            return;
+        };
+        let LocalState::Finished(end) = attempt.state.clone() else {
+            return;
+        };
+        let token = AttemptToken {
+            term: attempt.term,
+            ..original
+        };
+        let offer = AttemptOffer {
+            partition: core.partition,
+            start: context.shared.start,
+            running: Vec::new(),
+            finished: vec![(token, end)],
+        };
+        let own = core.id.member;
+        self.take_offer(core, context, own, offer);
+    }
+
+    /// An executing member offers what it runs or ran.
+    pub(crate) fn offered<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        from: MemberId,
+        offer: AttemptOffer,
+    ) {
+        let known = context.shared.starts.get(&from);
+        let of_this_start = known.is_none_or(|start| *start == offer.start);
+        if of_this_start && self.hand_over.is_none() && self.may_answer(core, context) {
+            self.take_offer(core, context, from, offer);
+        }
+    }
+
+    fn take_offer<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        from: MemberId,
+        offer: AttemptOffer,
+    ) {
+        let mut verdicts = Verdicts::new();
+        for token in offer.running {
+            if let Some(verdict) = self.judge(core, context, from, token) {
+                verdicts.push((token, verdict));
+            }
+        }
+        for (token, end) in offer.finished {
+            let verdict = match self.judge(core, context, from, token) {
+                Some(AttemptVerdict::Refused) => Some(AttemptVerdict::Refused),
+                _ => self.report(core, context, from, token, end),
+            };
+            if let Some(verdict) = verdict {
+                verdicts.push((token, verdict));
+            }
+        }
+        for (token, verdict) in verdicts {
+            tell(core, context, from, token, verdict);
+        }
+    }
+
+    /// What this primary says of an attempt that `from` names; `None` while a commit decides it.
+    fn judge<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        from: MemberId,
+        token: AttemptToken,
+    ) -> Option<AttemptVerdict> {
+        if let Some(current) = self.schedule.current.get_mut(&token.sequence) {
+            let same = current.member == from
+                && current.token.attempt == token.attempt
+                && (current.token.term == token.term || current.known_as.term == token.term);
+            if !same {
+                return Some(AttemptVerdict::Refused);
+            }
+            return current
+                .committed
+                .then_some(AttemptVerdict::Adopted(current.token.term));
+        }
+        if self.adopt(core, context, from, token) {
+            None
+        } else {
+            Some(AttemptVerdict::Refused)
+        }
+    }
+
+    /// Adopts an attempt if it is the newest one of its task: one that the ring knows, or an unawaited start whose entry
+    /// never reached us.
+    fn adopt<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        member: MemberId,
+        token: AttemptToken,
+    ) -> bool {
+        let sequence = token.sequence;
+        let Ok(entry) = core.ring.look_up(sequence) else {
+            return false;
+        };
+        let op = match entry.state {
+            EntryState::Running { attempt, term, .. }
+                if attempt == token.attempt && term == token.term =>
+            {
+                Op::Adopt {
+                    sequence,
+                    attempt_term: token.term,
+                    attempt,
+                    member,
+                }
+            }
+            EntryState::Waiting { .. }
+                if entry.attempts.next() == token.attempt
+                    && entry.accepted_term == token.term
+                    && token.term < core.term =>
+            {
+                Op::Start {
+                    sequence,
+                    attempt: token.attempt,
+                    member,
+                }
+            }
+            _ => return false,
+        };
+        let lsn = self.append(core, context, op);
+        let raised = AttemptToken {
+            term: core.term,
+            ..token
+        };
+        let current = Current {
+            token: raised,
+            known_as: token,
+            member,
+            lsn,
+            committed: false,
+            started: true,
+            ending: None,
+        };
+        self.schedule.runs(sequence, current);
+        context.note(Note::Adopted(core.partition));
+        true
+    }
+
+    /// An attempt reports. The verdict is given once the report is committed; `Some` at once if it is refused.
+    pub(crate) fn report<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        from: MemberId,
+        token: AttemptToken,
+        end: AttemptEnd,
+    ) -> Option<AttemptVerdict> {
+        let known = self.schedule.current.get(&token.sequence).copied();
+        let current = known.filter(|it| {
+            it.member == from
+                && it.token.attempt == token.attempt
+                && (it.token.term == token.term || it.known_as.term == token.term)
+        });
+        let Some(current) = current else {
+            if end != AttemptEnd::Aborted {
+                context.note(Note::ReportRefused(core.partition));
+            }
+            if context.drops(Rule::OutcomeOnce)
+                && let Some(op) = op_of(token, end)
+            {
+                self.append(core, context, op);
+            }
+            return Some(AttemptVerdict::Refused);
+        };
+        if current.ending.is_some() {
+            return None;
+        }
+        if context.drops(Rule::EffectsAfterCommit) {
+            self.wake_early(core, context, token.sequence, &end);
+        }
+        let op = op_of(current.token, end)?;
+        let lsn = self.append(core, context, op);
+        if let Some(current) = self.schedule.current.get_mut(&token.sequence) {
+            current.ending = Some(lsn);
+        }
+        None
+    }
+
+    /// The sabotage of I11: whoever waits is answered before the outcome is committed.
+    fn wake_early<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        end: &AttemptEnd,
+    ) {
+        let outcome = match end {
+            AttemptEnd::Succeeded(result) => Outcome::Succeeded(result.as_ref().clone()),
+            AttemptEnd::Failed(failure) => Outcome::Failed(failure.as_ref().clone()),
+            AttemptEnd::Aborted | AttemptEnd::HandedBack => return,
+        };
+        let outcome = std::sync::Arc::new(outcome);
+        let attempts = self.schedule.attempts(sequence);
+        for token in self.waiters.take(sequence).into_keys() {
+            let outcome = std::sync::Arc::clone(&outcome);
+            let reply = Reply::Outcome {
+                sequence,
+                outcome,
+                attempts,
+            };
+            self.reply(core, context, token, reply, false);
+        }
+    }
+
+    /// A start or an adoption is committed.
+    pub(crate) fn attempt_committed<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        lsn: Lsn,
+    ) {
+        let Some(current) = self.schedule.current.get_mut(&sequence) else {
+            return;
+        };
+        if current.lsn != lsn {
+            return;
+        }
+        current.committed = true;
+        let current = *current;
+        if !current.started {
+            self.begin_committed(core, context, sequence);
+        } else if current.known_as != current.token {
+            let verdict = AttemptVerdict::Adopted(current.token.term);
+            tell(core, context, current.member, current.known_as, verdict);
+        }
+    }
+
+    /// The newest attempt of a task is over: by its report if `reported`, else it must stop.
+    pub(crate) fn attempt_over<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        reported: bool,
+    ) {
+        let Some(current) = self.schedule.current.remove(&sequence) else {
+            return;
+        };
+        let verdict = if reported {
+            AttemptVerdict::Taken
+        } else {
+            AttemptVerdict::Refused
+        };
+        tell(core, context, current.member, current.known_as, verdict);
+    }
+
+    /// An operation did not apply: an attempt that it started or ended is no longer the newest, or its task has ended.
+    pub(crate) fn operation_refused<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        entry: &LogEntry,
+    ) {
+        let Some(current) = self.schedule.current.get(&sequence) else {
+            return;
+        };
+        let reported = current.ending == Some(entry.lsn);
+        if reported {
+            context.note(Note::ReportRefused(core.partition));
+        }
+        if reported || current.lsn == entry.lsn {
+            self.attempt_over(core, context, sequence, false);
+        }
+    }
+
+    /// Members that were lost, or started anew, run nothing any more.
+    pub(crate) fn executors_gone(&mut self, gone: &[MemberId]) {
+        let dead: Vec<Sequence> = self
+            .schedule
+            .current
+            .iter()
+            .filter(|(_, it)| gone.contains(&it.member) && it.committed && it.ending.is_none())
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        for sequence in dead {
+            self.schedule.died(sequence);
+        }
+    }
+}
+
+/// What this member executes of a partition, as it names it now.
+pub(crate) fn offer_of<R: Rules>(context: &Context<'_, R>, core: &Core) -> AttemptOffer {
+    offer_for(
+        &context.shared.attempts,
+        core.partition,
+        context.shared.start,
+    )
+}
+
+/// What a member executes of a partition, by the newest tokens.
+pub(crate) fn offer_for(
+    attempts: &crate::attempts::LocalAttempts,
+    partition: ringhold_types::PartitionKey,
+    start: ringhold_types::StartNonce,
+) -> AttemptOffer {
+    let mut offer = AttemptOffer {
+        partition,
+        start,
+        running: Vec::new(),
+        finished: Vec::new(),
+    };
+    for (original, attempt) in attempts.of(partition) {
+        let token = AttemptToken {
+            term: attempt.term,
+            ..*original
+        };
+        match &attempt.state {
+            LocalState::Reserved => {}
+            LocalState::Running => offer.running.push(token),
+            LocalState::Finished(end) => offer.finished.push((token, end.clone())),
+        }
+    }
+    offer
+}
+
+/// Tells an executing member what became of an attempt.
+fn tell<R: Rules>(
+    core: &Core,
+    context: &mut Context<'_, R>,
+    member: MemberId,
+    token: AttemptToken,
+    verdict: AttemptVerdict,
+) {
+    if member == core.id.member {
+        heed(context, token, verdict);
+        return;
+    }
+    let to_start = context
+        .shared
+        .starts
+        .get(&member)
+        .copied()
+        .unwrap_or_default();
+    let answer = AttemptAnswer {
+        partition: core.partition,
+        to_start,
+        verdicts: vec![(token, verdict)],
+    };
+    context.send(member, PeerMessage::AttemptAnswer(answer));
+}
+
+/// What an executing member does about a verdict.
+pub(crate) fn heed<R: Rules>(
+    context: &mut Context<'_, R>,
+    token: AttemptToken,
+    verdict: AttemptVerdict,
+) {
+    let attempts = &mut context.shared.attempts;
+    let Some(original) = attempts.original(token) else {
+        return;
+    };
+    match verdict {
+        AttemptVerdict::Adopted(term) => attempts.raise(original, term),
+        AttemptVerdict::Taken => {
+            attempts.forget(original);
+        }
+        AttemptVerdict::Refused => stop(context.effects, attempts, original),
+    }
+}
+
+/// Stops an attempt: one that runs is told to, and keeps its slot until it says that it has.
+pub(crate) fn stop(
+    effects: &mut Effects,
+    attempts: &mut crate::attempts::LocalAttempts,
+    original: AttemptToken,
+) {
+    let runs = attempts
+        .get(original)
+        .is_some_and(|it| it.state == LocalState::Running);
+    if runs {
+        effects.aborts.push(original);
+    } else {
+        attempts.forget(original);
+    }
+}
+
+/// The operation that a report becomes.
+fn op_of(token: AttemptToken, end: AttemptEnd) -> Option<Op> {
+    let sequence = token.sequence;
+    let attempt_term = token.term;
+    let attempt = token.attempt;
+    Some(match end {
+        AttemptEnd::Succeeded(result) => Op::Complete {
+            sequence,
+            attempt_term,
+            attempt,
+            result,
+        },
+        AttemptEnd::Failed(failure) => Op::Fail {
+            sequence,
+            attempt: Some((attempt_term, attempt)),
+            failure,
+            dead_letter: false,
+        },
+        // An attempt that stopped unasked is given back, like one at a drain's deadline.
+        AttemptEnd::Aborted | AttemptEnd::HandedBack => Op::HandBack {
+            sequence,
+            attempt_term,
+            attempt,
+        },
+    })
+}

@@ -1,0 +1,219 @@
+//! The attempts that this member executes, whoever leads their partition (PROTOCOL §3: executing member and primary are
+//! two roles).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringhold_types::{
+    AttemptNumber, AttemptToken, ExecutorId, PartitionKey, ProcessExit, Sequence, Term,
+};
+
+use crate::event::AttemptEnd;
+
+/// Reports that no primary has taken yet, at most: when a primary stays away, the oldest are dropped and their tasks run
+/// again.
+pub(crate) const FINISHED_REPORTS_MAX: usize = 4096;
+/// Bytes of such reports.
+pub(crate) const FINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Where a local attempt is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocalState {
+    /// It has a slot and waits for its start to commit.
+    Reserved,
+    /// It runs.
+    Running,
+    /// It ended and no primary has taken its report yet; its slot is free.
+    Finished(AttemptEnd),
+}
+
+/// One attempt that this member executes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalAttempt {
+    /// The term of its token: of its start or of its last adoption.
+    pub(crate) term: Term,
+    /// Where it is.
+    pub(crate) state: LocalState,
+    /// Whether members died under its task: such an attempt runs here as the only one of its kind.
+    pub(crate) suspect: bool,
+}
+
+/// All attempts that this member executes, by the token of their start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LocalAttempts {
+    attempts: BTreeMap<AttemptToken, LocalAttempt>,
+    busy: BTreeMap<ExecutorId, u32>,
+    suspects: u32,
+    finished: usize,
+    finished_bytes: usize,
+}
+
+impl LocalAttempts {
+    /// Gives an attempt a slot.
+    pub(crate) fn reserve(&mut self, token: AttemptToken, suspect: bool) {
+        let attempt = LocalAttempt {
+            term: token.term,
+            state: LocalState::Reserved,
+            suspect,
+        };
+        if self.attempts.insert(token, attempt).is_none() {
+            *self.busy.entry(token.partition.executor).or_default() += 1;
+            self.suspects += u32::from(suspect);
+        }
+    }
+
+    /// The attempt is being started.
+    pub(crate) fn started(&mut self, token: AttemptToken) {
+        if let Some(attempt) = self.attempts.get_mut(&token) {
+            attempt.state = LocalState::Running;
+        }
+    }
+
+    /// Slots in use by an executor's attempts.
+    #[must_use]
+    pub(crate) fn busy(&self, executor: ExecutorId) -> u32 {
+        self.busy.get(&executor).copied().unwrap_or(0)
+    }
+
+    /// Whether a suspect runs here.
+    #[must_use]
+    pub(crate) const fn runs_suspect(&self) -> bool {
+        self.suspects > 0
+    }
+
+    /// The attempt ended: its slot is free, its report waits to be taken. `None` for an attempt unknown here.
+    pub(crate) fn ended(&mut self, token: AttemptToken, end: AttemptEnd) -> Option<AttemptToken> {
+        let original = self.original(token)?;
+        let attempt = self.attempts.get_mut(&original)?;
+        if matches!(attempt.state, LocalState::Finished(_)) {
+            return None;
+        }
+        let suspect = attempt.suspect;
+        self.finished += 1;
+        self.finished_bytes += end_bytes(&end);
+        attempt.state = LocalState::Finished(end);
+        self.free_slot(original, suspect);
+        self.bound_finished(original);
+        Some(original)
+    }
+
+    /// The attempt goes on under a raised token.
+    pub(crate) fn raise(&mut self, original: AttemptToken, term: Term) {
+        if let Some(attempt) = self.attempts.get_mut(&original) {
+            attempt.term = attempt.term.max(term);
+        }
+    }
+
+    /// Forgets an attempt; a slot that it held is free.
+    pub(crate) fn forget(&mut self, original: AttemptToken) -> Option<LocalAttempt> {
+        let attempt = self.attempts.remove(&original)?;
+        if let LocalState::Finished(end) = &attempt.state {
+            self.finished -= 1;
+            self.finished_bytes -= end_bytes(end);
+        } else {
+            self.free_slot(original, attempt.suspect);
+        }
+        Some(attempt)
+    }
+
+    /// The attempt's record by the token of its start.
+    #[must_use]
+    pub(crate) fn get(&self, original: AttemptToken) -> Option<&LocalAttempt> {
+        self.attempts.get(&original)
+    }
+
+    /// The token of the start of an attempt, from that or from one that it was raised to since.
+    #[must_use]
+    pub(crate) fn original(&self, token: AttemptToken) -> Option<AttemptToken> {
+        if self.attempts.contains_key(&token) {
+            return Some(token);
+        }
+        self.of_task(token.partition, token.sequence)
+            .find(|(original, attempt)| {
+                original.attempt == token.attempt
+                    && (original.term..=attempt.term).contains(&token.term)
+            })
+            .map(|(original, _)| *original)
+    }
+
+    /// The attempts of a partition, by the token of their start.
+    pub(crate) fn of(
+        &self,
+        partition: PartitionKey,
+    ) -> impl Iterator<Item = (&AttemptToken, &LocalAttempt)> {
+        let first = lowest(partition, Sequence::from_bits(0));
+        let last = highest(partition, Sequence::from_bits(u64::MAX));
+        self.attempts.range(first..=last)
+    }
+
+    /// All attempts, by the token of their start.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&AttemptToken, &LocalAttempt)> {
+        self.attempts.iter()
+    }
+
+    /// Partitions with attempts here.
+    #[must_use]
+    pub(crate) fn partitions(&self) -> BTreeSet<PartitionKey> {
+        self.attempts.keys().map(|token| token.partition).collect()
+    }
+
+    fn of_task(
+        &self,
+        partition: PartitionKey,
+        sequence: Sequence,
+    ) -> impl Iterator<Item = (&AttemptToken, &LocalAttempt)> {
+        self.attempts
+            .range(lowest(partition, sequence)..=highest(partition, sequence))
+    }
+
+    fn free_slot(&mut self, token: AttemptToken, suspect: bool) {
+        if let Some(busy) = self.busy.get_mut(&token.partition.executor) {
+            *busy = busy.saturating_sub(1);
+        }
+        self.suspects -= u32::from(suspect);
+    }
+
+    /// Drops the oldest waiting report when there are too many; never the newest.
+    fn bound_finished(&mut self, newest: AttemptToken) {
+        while self.finished > FINISHED_REPORTS_MAX || self.finished_bytes > FINISHED_BYTES_MAX {
+            let oldest = self.attempts.iter().find(|(token, attempt)| {
+                **token != newest && matches!(attempt.state, LocalState::Finished(_))
+            });
+            let Some(oldest) = oldest.map(|(token, _)| *token) else {
+                break;
+            };
+            self.forget(oldest);
+        }
+    }
+}
+
+const fn lowest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
+    AttemptToken {
+        partition,
+        sequence,
+        term: Term::ZERO,
+        attempt: AttemptNumber::ZERO,
+    }
+}
+
+const fn highest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
+    AttemptToken {
+        partition,
+        sequence,
+        term: Term(u64::MAX),
+        attempt: AttemptNumber(u64::MAX),
+    }
+}
+
+/// Bytes of a report that count towards the bound.
+fn end_bytes(end: &AttemptEnd) -> usize {
+    let process = |exit: Option<&ProcessExit>| {
+        exit.map_or(0, |exit| {
+            exit.standard_output.len() + exit.standard_error.len()
+        })
+    };
+    match end {
+        AttemptEnd::Succeeded(result) => result.payload.len() + process(result.process.as_ref()),
+        AttemptEnd::Failed(failure) => failure.message.len() + process(failure.process.as_ref()),
+        AttemptEnd::Aborted | AttemptEnd::HandedBack => 0,
+    }
+}

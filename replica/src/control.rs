@@ -1,0 +1,255 @@
+//! Applied cluster state: who this member is, what it holds, who leads.
+
+use ringhold_types::{
+    Configuration, ConfigurationVersion, MemberId, PartitionKey, ReplicaId, Tick,
+};
+
+use crate::adoption::stop;
+use crate::context::Context;
+use crate::core::Core;
+use crate::effect::Effects;
+use crate::event::{ControlUpdate, Registration};
+use crate::member::Member;
+use crate::replica::{Replica, Role};
+use crate::requests::not_primary;
+use crate::rules::{Rule, Rules};
+
+impl<R: Rules> Member<R> {
+    /// Cluster state was applied. The order matters: identity, then executors, then configurations, and the index last, so
+    /// that a grant counts only once all that it presumes is in place (I14).
+    pub(crate) fn control(&mut self, now: Tick, update: ControlUpdate, effects: &mut Effects) {
+        if update.index < self.shared.control {
+            return;
+        }
+        for (executor, config) in update.executors {
+            self.shared.executors.insert(executor, config);
+        }
+        let registered = self.register(update.registered);
+        self.members_changed(now, update.starts, update.down, effects);
+        if let Some(draining) = update.draining {
+            self.shared.draining = draining.into_iter().collect();
+        }
+        for executor in update.deleted {
+            self.shared.executors.remove(&executor);
+            let gone = |partition: &PartitionKey| partition.executor == executor;
+            let partitions: Vec<_> = self.configurations.keys().copied().filter(gone).collect();
+            for partition in partitions {
+                self.configurations.remove(&partition);
+                self.drop_replica(now, partition, effects);
+                self.stop_attempts(partition, effects);
+            }
+        }
+        for configuration in update.configurations {
+            self.configured(now, configuration, effects);
+        }
+        if registered {
+            let all: Vec<Configuration> = self.configurations.values().cloned().collect();
+            for configuration in all {
+                self.take_up(now, None, &configuration, effects);
+            }
+            self.recovered.clear();
+        }
+        self.find_neighbours();
+        self.shared.control = update.index;
+        self.shared.leases.applied(update.index);
+        self.lease_renewed();
+        self.dirty.extend(self.replicas.keys().copied());
+    }
+
+    /// Notes the record of this start (I18). Tells whether it is new.
+    fn register(&mut self, registered: Option<Registration>) -> bool {
+        let new = registered.filter(|it| it.start == self.shared.start);
+        if new.is_none() || self.shared.registered.is_some() {
+            return false;
+        }
+        self.shared.registered = new;
+        true
+    }
+
+    /// Members started anew, or went down: what they ran is over, what they acknowledged they say again.
+    fn members_changed(
+        &mut self,
+        now: Tick,
+        starts: Vec<(MemberId, ringhold_types::StartNonce)>,
+        down: Option<Vec<MemberId>>,
+        effects: &mut Effects,
+    ) {
+        let mut restarted = Vec::new();
+        for (member, start) in starts {
+            let before = self.shared.starts.insert(member, start);
+            if member != self.shared.id && before.is_some_and(|before| before != start) {
+                restarted.push(member);
+            }
+        }
+        let mut gone = restarted.clone();
+        if let Some(down) = down {
+            let before = std::mem::take(&mut self.shared.down);
+            let since = |member: MemberId| before.get(&member).copied().unwrap_or(now);
+            self.shared.down = down.into_iter().map(|it| (it, since(it))).collect();
+            self.shared.down.remove(&self.shared.id);
+            let new = self
+                .shared
+                .down
+                .keys()
+                .filter(|it| !before.contains_key(it));
+            gone.extend(new.copied());
+        }
+        let shared = &mut self.shared;
+        let context = Context {
+            now,
+            shared,
+            effects,
+        };
+        for replica in self.replicas.values_mut() {
+            if let Role::Primary(primary) = &mut replica.role {
+                primary.executors_gone(&gone);
+                for member in &restarted {
+                    primary.peer_restarted(&replica.core, &context, *member);
+                }
+            }
+        }
+    }
+
+    /// A configuration, newer than the one known or not.
+    fn configured(&mut self, now: Tick, configuration: Configuration, effects: &mut Effects) {
+        let partition = configuration.partition;
+        let known = self.configurations.get(&partition).cloned();
+        if known
+            .as_ref()
+            .is_some_and(|known| known.version >= configuration.version)
+        {
+            return;
+        }
+        self.configurations.insert(partition, configuration.clone());
+        self.take_up(now, known.as_ref(), &configuration, effects);
+    }
+
+    /// Creates, changes or drops the replica that a configuration speaks of.
+    fn take_up(
+        &mut self,
+        now: Tick,
+        known: Option<&Configuration>,
+        configuration: &Configuration,
+        effects: &mut Effects,
+    ) {
+        let partition = configuration.partition;
+        let own = self.own_replica(configuration);
+        let held = self.replicas.get(&partition).map(Replica::id);
+        let named = own.filter(|own| configuration.holds(*own) && configuration.materialised);
+        if held.is_some() && held != named {
+            self.drop_replica(now, partition, effects);
+        }
+        let Some(own) = named else {
+            return;
+        };
+        if held == named {
+            let configuration = configuration.clone();
+            self.with_replica(now, partition, effects, |replica, context| {
+                replica.observe(context, configuration);
+            });
+        } else {
+            self.create(now, own, known, configuration, effects);
+        }
+        self.dirty.insert(partition);
+    }
+
+    /// Which replica this member would be under a configuration.
+    fn own_replica(&self, configuration: &Configuration) -> Option<ReplicaId> {
+        let own = self.shared.own_replica(configuration.partition.executor)?;
+        if !self.shared.drops(Rule::NewIncarnation) {
+            return Some(own);
+        }
+        let mut all = configuration.in_sync.iter().chain(&configuration.learners);
+        all.find(|it| it.member == own.member)
+            .copied()
+            .or(Some(own))
+    }
+
+    fn create(
+        &mut self,
+        now: Tick,
+        own: ReplicaId,
+        known: Option<&Configuration>,
+        configuration: &Configuration,
+        effects: &mut Effects,
+    ) {
+        let partition = configuration.partition;
+        let found = self.recovered.remove(&partition);
+        let shared = &mut self.shared;
+        let mut context = Context {
+            now,
+            shared,
+            effects,
+        };
+        let core = match found.filter(|found| found.replica == own) {
+            Some(found) => Core::recovered(&mut context, found, own, configuration.clone()),
+            None => {
+                let mut core = Core::new(&mut context, own, configuration.clone());
+                if !is_first(known, configuration) {
+                    core.lease_floor = context.shared.leases.last_granted_to_any();
+                }
+                core
+            }
+        };
+        let mut replica = Replica::following(core);
+        replica.take_nomination(&mut context);
+        self.replicas.insert(partition, replica);
+    }
+
+    fn drop_replica(&mut self, now: Tick, partition: PartitionKey, effects: &mut Effects) {
+        let Some(mut replica) = self.replicas.remove(&partition) else {
+            return;
+        };
+        let primary = self
+            .configurations
+            .get(&partition)
+            .and_then(|it| it.primary);
+        let shared = &mut self.shared;
+        let mut context = Context {
+            now,
+            shared,
+            effects,
+        };
+        let hint = primary
+            .map(|it| it.member)
+            .filter(|it| *it != context.shared.id);
+        for token in context.shared.requests.of(partition) {
+            context.answer(token, not_primary(hint));
+        }
+        replica.step_down(&mut context);
+    }
+
+    /// The executor is gone, and nobody takes a report any more.
+    fn stop_attempts(&mut self, partition: PartitionKey, effects: &mut Effects) {
+        let tokens: Vec<_> = self
+            .shared
+            .attempts
+            .of(partition)
+            .map(|(token, _)| *token)
+            .collect();
+        for token in tokens {
+            stop(effects, &mut self.shared.attempts, token);
+        }
+    }
+
+    /// Members with which this one exchanges leases: those that hold a copy of something held here.
+    fn find_neighbours(&mut self) {
+        let replicas = self.replicas.values();
+        self.neighbours = replicas
+            .flat_map(|replica| {
+                let configuration = replica.configuration();
+                configuration.in_sync.iter().chain(&configuration.learners)
+            })
+            .map(|replica| replica.member)
+            .filter(|member| *member != self.shared.id)
+            .collect();
+    }
+}
+
+/// Whether nobody can have led the partition before this configuration: it has just been materialised.
+fn is_first(known: Option<&Configuration>, configuration: &Configuration) -> bool {
+    match known {
+        Some(known) => !known.materialised && known.version.next() == configuration.version,
+        None => configuration.version <= ConfigurationVersion(1),
+    }
+}

@@ -1,0 +1,176 @@
+//! A new primary whose tail was cut at start (PROTOCOL §5): before its `TermStart` it takes the longest tail that its in-sync
+//! peers hold, for it may have acknowledged what the cut took.
+//!
+//! One peer without a mark suffices: it lost nothing, so it holds all that was ever committed. If all carry a mark, all must
+//! answer. With no in-sync peer to ask this replica does not lead: only a recorded loss, a new generation, lets it.
+
+use std::collections::BTreeMap;
+
+use ringhold_ringbuffer::LogEntry;
+use ringhold_types::{ReplicaId, Term, Tick};
+
+use crate::context::Context;
+use crate::core::Core;
+use crate::divergence::common_point;
+use crate::effect::Note;
+use crate::message::{PeerMessage, TailReply, TailRequest};
+use crate::primary::{Phase, Primary};
+use crate::rules::Rules;
+
+/// The search for a cut tail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Asking {
+    /// The newest answer of each in-sync peer.
+    answers: BTreeMap<ReplicaId, TailReply>,
+    /// The peer whose tail is being taken.
+    taking: Option<ReplicaId>,
+    /// When everybody who matters is asked (again).
+    ask_at: Tick,
+}
+
+impl Asking {
+    pub(crate) const fn new(now: Tick) -> Self {
+        Self {
+            answers: BTreeMap::new(),
+            taking: None,
+            ask_at: now,
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> Tick {
+        self.ask_at
+    }
+
+    /// Asks, and asks again after a silence.
+    pub(crate) fn flush<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
+        if self.ask_at > context.now {
+            return;
+        }
+        self.ask_at = context.now.after(context.shared.timing.resend);
+        let others = core.configuration.in_sync.iter().copied();
+        let asked: Vec<ReplicaId> = match self.taking {
+            Some(peer) => vec![peer],
+            None => others.filter(|peer| *peer != core.id).collect(),
+        };
+        for peer in asked {
+            let request = TailRequest {
+                fence: core.fence(context, peer),
+                from_lsn: core.log.last(),
+                from_term: core.log.last_term(),
+            };
+            context.send(peer.member, PeerMessage::TailRequest(request));
+        }
+    }
+
+    /// The peer that holds the most, once enough have answered.
+    fn best(&self, core: &Core) -> Option<ReplicaId> {
+        let seats = core.configuration.in_sync.iter();
+        let mut others = seats.filter(|peer| **peer != core.id).peekable();
+        others.peek()?;
+        let whole = self.answers.values().any(|reply| !reply.cut_mark);
+        if !whole && !others.all(|peer| self.answers.contains_key(peer)) {
+            return None;
+        }
+        self.answers
+            .iter()
+            .max_by_key(|(_, reply)| (reply.last_term, reply.summary.last))
+            .map(|(peer, _)| *peer)
+    }
+}
+
+impl Primary {
+    /// A peer's tail arrived.
+    pub(crate) fn tail_reply<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+        reply: TailReply,
+    ) {
+        let from = reply.fence.from;
+        let Phase::Asking(asking) = &mut self.phase else {
+            return;
+        };
+        if core.configuration.is_in_sync(from) && from != core.id {
+            asking.answers.insert(from, reply);
+            asking.ask_at = asking
+                .ask_at
+                .min(context.now.after(context.shared.timing.resend));
+        }
+    }
+
+    /// Takes the best tail, piece by piece, and begins the term with it. Tells whether there is more to do at once.
+    pub(crate) fn ask_for_tail<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+    ) -> bool {
+        let Phase::Asking(asking) = &mut self.phase else {
+            return false;
+        };
+        let Some(best) = asking.taking.or_else(|| asking.best(core)) else {
+            return false;
+        };
+        let Some(reply) = asking.answers.get(&best).cloned() else {
+            return false;
+        };
+        let mine = (core.log.last_term(), core.log.last());
+        if mine >= (reply.last_term, reply.summary.last) {
+            self.begin_term(core, context);
+            return true;
+        }
+        asking.taking = Some(best);
+        if take_piece(core, context, &reply) {
+            context.note(Note::TailTaken(core.partition));
+        }
+        let Phase::Asking(asking) = &mut self.phase else {
+            return false;
+        };
+        let done = (core.log.last_term(), core.log.last()) >= (reply.last_term, reply.summary.last);
+        if !done {
+            asking.answers.remove(&best);
+            asking.ask_at = context.now;
+        }
+        done
+    }
+}
+
+/// Cuts what differs and appends what follows. `false` if the piece does not fit; then the next request begins at the common
+/// point, to which the log was cut.
+fn take_piece<R: Rules>(core: &mut Core, context: &mut Context<'_, R>, reply: &TailReply) -> bool {
+    let common = common_point(&core.log.summary(core.commit), &reply.summary);
+    if common < core.log.last() && !core.cut_after(context, common) {
+        return false;
+    }
+    let mut taken = false;
+    for entry in &reply.entries {
+        if entry.lsn == core.log.last().next() {
+            core.append(context, entry.clone());
+            taken = true;
+        }
+    }
+    taken
+}
+
+/// Answers a new primary that asks for the tail beyond its own. Entries are sent only if its last entry is ours too;
+/// otherwise the summary tells it where to cut, and it asks again from there.
+pub(crate) fn answer_request<R: Rules>(
+    core: &Core,
+    context: &mut Context<'_, R>,
+    request: &TailRequest,
+) {
+    let known = core.log.term_at(request.from_lsn) == Some(request.from_term);
+    let entries: Vec<LogEntry> = if known {
+        core.log.batch_after(request.from_lsn)
+    } else {
+        Vec::new()
+    };
+    let last_term: Term = core.log.last_term();
+    let reply = TailReply {
+        fence: core.fence(context, request.fence.from),
+        cut_mark: core.cut_mark,
+        summary: core.log.summary(core.commit),
+        last_term,
+        entries,
+    };
+    context.send(request.fence.from.member, PeerMessage::TailReply(reply));
+}

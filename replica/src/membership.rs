@@ -1,0 +1,259 @@
+//! Changes of the configuration that a primary asks for (PROTOCOL §3): a learner gets a seat, or the seat of a replica that is
+//! gone; a seat that stays empty is given up.
+//!
+//! A learner is counted before its addition is proposed and stays counted until the outcome is known (I6). An outcome that does
+//! not come is forced: any committed change of the version, a bump at worst, leaves the older proposal without effect.
+
+use ringhold_types::{ChangeKind, ConfigurationChange, ReplicaId, Tick};
+
+use crate::context::Context;
+use crate::core::Core;
+use crate::effect::Note;
+use crate::primary::Primary;
+use crate::rules::{Rule, Rules};
+
+/// A proposal whose outcome is not observed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PendingChange {
+    pub(crate) change: ConfigurationChange,
+    /// When it is followed up.
+    again_at: Tick,
+    /// Whether the control plane refused it: a repeat of it on the way may still apply, so it stays until the version moves.
+    refused: bool,
+}
+
+/// The learner that a change would add.
+const fn added_by(kind: &ChangeKind) -> Option<ReplicaId> {
+    match kind {
+        ChangeKind::Promote { learner } | ChangeKind::Swap { learner, .. } => Some(*learner),
+        _ => None,
+    }
+}
+
+/// The replica that a change would remove.
+pub(crate) const fn removed_by(kind: &ChangeKind) -> Option<ReplicaId> {
+    match kind {
+        ChangeKind::Swap { removed, .. } | ChangeKind::Degrade { removed } => Some(*removed),
+        _ => None,
+    }
+}
+
+/// What a primary would like to change.
+enum Wish {
+    /// A learner for the seat of this replica.
+    Replace(ReplicaId),
+    /// A learner for a free seat.
+    Fill,
+}
+
+impl Primary {
+    /// Asks for a change on the newest observed version.
+    pub(crate) fn propose<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        kind: ChangeKind,
+    ) {
+        let change = ConfigurationChange {
+            partition: core.partition,
+            expected: core.configuration.version,
+            term: core.term,
+            proposer: core.id,
+            kind,
+        };
+        context.effects.proposals.push(change.clone());
+        self.change = Some(PendingChange {
+            change,
+            again_at: context.now.after(context.shared.timing.propose_again),
+            refused: false,
+        });
+    }
+
+    /// A newer version was observed: whatever was proposed on an older one is settled.
+    pub(crate) fn settle_change(&mut self, core: &Core) {
+        let version = core.configuration.version;
+        if self
+            .change
+            .as_ref()
+            .is_some_and(|it| it.change.expected < version)
+        {
+            self.change = None;
+        }
+    }
+
+    /// The control plane refused a proposal.
+    pub(crate) fn proposal_refused<R: Rules>(
+        &mut self,
+        context: &Context<'_, R>,
+        refused: &ConfigurationChange,
+    ) {
+        if let Some(pending) = self.change.as_mut()
+            && pending.change == *refused
+        {
+            pending.refused = true;
+            pending.again_at = pending
+                .again_at
+                .min(context.now.after(context.shared.timing.heartbeat));
+        }
+    }
+
+    /// Follows up what was proposed, and proposes what is due.
+    pub(crate) fn change_members<R: Rules>(
+        &mut self,
+        core: &mut Core,
+        context: &mut Context<'_, R>,
+    ) {
+        if self.change.is_some() {
+            self.follow_up(core, context);
+            return;
+        }
+        if self.hand_over.is_some() {
+            return;
+        }
+        self.drop_stuck_learners(core, context);
+        let Some(wish) = self.wish(core, context) else {
+            return;
+        };
+        if let Some(learner) = self.ready_learner(core, context) {
+            let kind = match wish {
+                Wish::Replace(removed) => ChangeKind::Swap { learner, removed },
+                Wish::Fill => ChangeKind::Promote { learner },
+            };
+            self.propose(core, context, kind);
+        } else if let Wish::Replace(removed) = wish
+            && self.may_degrade(core, context, removed)
+        {
+            self.propose(core, context, ChangeKind::Degrade { removed });
+        }
+    }
+
+    fn follow_up<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
+        let Some(pending) = self.change.clone() else {
+            return;
+        };
+        if pending.again_at > context.now {
+            return;
+        }
+        let adds = added_by(&pending.change.kind).is_some();
+        let bumps = pending.change.kind == ChangeKind::Bump;
+        if adds || bumps {
+            self.propose(core, context, ChangeKind::Bump);
+        } else if pending.refused {
+            self.change = None;
+        } else {
+            self.propose(core, context, pending.change.kind);
+        }
+    }
+
+    /// What is wrong with the seats: one of a dead member, one of a drained member, or one that is free.
+    fn wish<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<Wish> {
+        let shared = &context.shared;
+        let others = || {
+            core.configuration
+                .in_sync
+                .iter()
+                .filter(|seat| **seat != core.id)
+        };
+        let dead = others().find(|seat| shared.down.contains_key(&seat.member));
+        if let Some(seat) = dead {
+            return Some(Wish::Replace(*seat));
+        }
+        let copies = shared.executors.get(&core.partition.executor)?.copies();
+        if core.configuration.in_sync.len() < copies as usize {
+            return Some(Wish::Fill);
+        }
+        let drained = others().find(|seat| shared.draining.contains(&seat.member));
+        drained.map(|seat| Wish::Replace(*seat))
+    }
+
+    /// A live learner that has everything and is counted. One that is close gets counted, if the control plane is alive: it
+    /// could not be settled otherwise.
+    fn ready_learner<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+    ) -> Option<ReplicaId> {
+        let learner = self.best_learner(core, context)?;
+        if context.drops(Rule::LearnerCounted) {
+            return Some(learner);
+        }
+        if let Some(length) = self.counted_at.get(&learner) {
+            let has_all = self
+                .peers
+                .get(&learner)
+                .is_some_and(|it| it.matched >= *length);
+            return has_all.then_some(learner);
+        }
+        let end = context.shared.leases.control_end(&context.shared.timing);
+        if end.is_some_and(|end| context.now < end) {
+            self.counted.insert(learner);
+            self.counted_at.insert(learner, core.log.last());
+            context.note(Note::LearnerCounted(core.partition));
+        }
+        None
+    }
+
+    /// The counted learner, or else the one that has the most.
+    fn best_learner<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<ReplicaId> {
+        let last = core.log.last();
+        let usable = |learner: &&ReplicaId| {
+            let shared = &context.shared;
+            let known = self.peers.get(learner);
+            known.is_some_and(|it| it.is_close(last) || self.counted.contains(learner))
+                && !shared.down.contains_key(&learner.member)
+                && !shared.draining.contains(&learner.member)
+        };
+        let learners = core.configuration.learners.iter().filter(usable);
+        learners.copied().max_by_key(|learner| {
+            let matched = self.peers.get(learner).map(|it| it.matched);
+            (self.counted.contains(learner), matched)
+        })
+    }
+
+    /// A counted learner that died before it was proposed holds up nothing: its addition is not on the way.
+    fn drop_stuck_learners<R: Rules>(&mut self, core: &Core, context: &Context<'_, R>) {
+        let down = &context.shared.down;
+        let learners = &core.configuration.learners;
+        self.counted
+            .retain(|it| learners.contains(it) && !down.contains_key(&it.member));
+        let counted = &self.counted;
+        self.counted_at.retain(|it, _| counted.contains(it));
+    }
+
+    /// Whether a seat has been empty for long enough, with nobody to take it, and can go without a loss (PROTOCOL §3, §5).
+    fn may_degrade<R: Rules>(
+        &self,
+        core: &Core,
+        context: &Context<'_, R>,
+        removed: ReplicaId,
+    ) -> bool {
+        let shared = &context.shared;
+        let since = shared.down.get(&removed.member);
+        let long = since.is_some_and(|at| at.after(shared.timing.degrade_after) <= context.now);
+        let mut learners = core.configuration.learners.iter();
+        let replaceable = learners.any(|it| !shared.down.contains_key(&it.member));
+        let marked = core.cut_mark
+            || self.peers.iter().any(|(peer, progress)| {
+                *peer != removed && core.configuration.is_in_sync(*peer) && progress.cut_mark
+            });
+        long && !replaceable && !marked && core.configuration.in_sync.len() >= 2
+    }
+
+    /// When a change is followed up, or a seat has been empty for long enough.
+    pub(crate) fn change_deadline<R: Rules>(
+        &self,
+        core: &Core,
+        context: &Context<'_, R>,
+    ) -> Option<Tick> {
+        if let Some(pending) = &self.change {
+            return Some(pending.again_at);
+        }
+        let shared = &context.shared;
+        let seats = core.configuration.in_sync.iter();
+        seats
+            .filter_map(|seat| shared.down.get(&seat.member))
+            .map(|since| since.after(shared.timing.degrade_after))
+            .filter(|at| *at > context.now)
+            .min()
+    }
+}
