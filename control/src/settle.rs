@@ -184,6 +184,7 @@ impl Settling<'_> {
             changed = true;
         } else {
             changed |= self.settle_primary(partition);
+            changed |= self.trim(partition);
         }
         let min_copies = self.config.effective_min_copies();
         changed |= min_copies != partition.min_copies;

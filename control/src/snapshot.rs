@@ -113,7 +113,7 @@ impl Cluster {
             losses: snapshot.losses,
             layouts: layouts.collect(),
         };
-        cluster.update_layouts();
+        cluster.update_stand_ins();
         match invariant::check(&cluster) {
             Ok(()) => Ok(cluster),
             Err(contradiction) => Err(RestoreError { contradiction }),

@@ -158,3 +158,14 @@ fn materialising_is_idempotent_and_all_or_nothing() {
     assert!(world.partition(key(executor, 3)).materialised);
     assert!(!world.partition(key(executor, 1)).materialised);
 }
+
+#[test]
+fn a_lower_durability_holds_while_every_member_is_away() {
+    let mut world = World::with_members(3);
+    let executor = world.create(&config(2));
+    world.down(&[1, 2, 3]);
+    world.done(&update(config(0)));
+    assert!(world.partition(key(executor, 0)).in_sync.len() <= 2);
+    world.up(1);
+    assert_eq!(world.partition(key(executor, 0)).in_sync.len(), 1);
+}
