@@ -96,10 +96,8 @@ impl Accepts {
     /// An operation is applied.
     pub(crate) fn applied(&mut self, op: &Op) {
         match op {
-            Op::Accept { task, .. } => {
-                if self.by_key.remove(&task.idempotency_key).is_some() {
-                    self.bytes = self.bytes.saturating_sub(task.bytes() as u64);
-                }
+            Op::Accept { task, .. } if self.by_key.remove(&task.idempotency_key).is_some() => {
+                self.bytes = self.bytes.saturating_sub(task.bytes() as u64);
             }
             Op::Evict { sequences } => {
                 for sequence in sequences {

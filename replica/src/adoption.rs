@@ -108,11 +108,10 @@ impl Primary {
             }
         }
         for (token, end) in offer.finished {
-            let verdict = match self.judge(core, context, from, token) {
-                Some(AttemptVerdict::Refused) => Some(AttemptVerdict::Refused),
-                _ => self.report(core, context, from, token, end),
-            };
-            if let Some(verdict) = verdict {
+            if !self.schedule.current.contains_key(&token.sequence) {
+                self.adopt(core, context, from, token);
+            }
+            if let Some(verdict) = self.report(core, context, from, token, end) {
                 verdicts.push((token, verdict));
             }
         }

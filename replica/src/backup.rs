@@ -112,12 +112,8 @@ fn take_entries<R: Rules>(
         }
         match core.log.term_at(entry.lsn) {
             Some(term) if term == entry.term => continue,
-            Some(_) => {
-                if !core.cut_after(context, entry.lsn.previous()) {
-                    return false;
-                }
-            }
-            None => {}
+            Some(_) if !core.cut_after(context, entry.lsn.previous()) => return false,
+            _ => {}
         }
         core.append(context, entry.clone());
     }

@@ -16,7 +16,7 @@ use crate::rules::{Rule, Rules};
 
 /// What a replica is in every role.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Core {
+pub(crate) struct Core {
     pub(crate) partition: PartitionKey,
     pub(crate) id: ReplicaId,
     /// The newest configuration observed.

@@ -8,7 +8,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `member`, `control` | the machine: events in, effects out; applied cluster state |
+//! | `member`, `control`, `views` | the machine: events in, effects out; applied cluster state; what others see |
 //! | `replica`, `core` | one replica: its role; what it is in every role |
 //! | `primary`, `progress`, `commit` | leading: the parts together, how far peers are, the commit rule |
 //! | `takeover`, `cut_tail`, `handover`, `membership` | how a partition changes hands |
@@ -54,6 +54,7 @@ pub mod rules;
 mod schedule;
 mod takeover;
 mod timing;
+mod views;
 mod waiters;
 
 pub use effect::{Effects, Note, PersistToken, Record, StartAttempt};

@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringhold_ringbuffer::Ring;
 use ringhold_types::{
-    AttemptToken, Configuration, ControlIndex, ErrorCode, ExecutorId, MemberId, PartitionKey,
-    StartNonce, Tick,
+    AttemptToken, Configuration, ControlIndex, ErrorCode, MemberId, PartitionKey, StartNonce, Tick,
 };
 
 use crate::adoption::{heed, offer_for};
-use crate::attempts::{LocalAttempts, LocalState};
+use crate::attempts::LocalAttempts;
 use crate::context::{Context, Shared};
 use crate::effect::{Effects, PersistToken};
 use crate::event::{AttemptEnd, Event, RecoveredReplica};
 use crate::lease::Leases;
 use crate::message::{AttemptAnswer, AttemptOffer, Heartbeat, HeartbeatReply, PeerMessage};
 use crate::pool::Pools;
-use crate::replica::{Replica, Role, RoleView, fence_of};
+use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
 use crate::requests::{Requests, Waiting, not_primary, refused, retry_later};
 use crate::rules::{Rule, Rules};
@@ -59,7 +57,7 @@ pub struct Member<R> {
     heartbeat_at: Tick,
     offer_at: Tick,
     /// Set by a broken invariant: nothing is done any more.
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 impl<R: Rules> Member<R> {
@@ -559,120 +557,5 @@ fn overdue(waiting: &Waiting) -> Reply {
             ErrorCode::Indeterminate,
             "it is not known yet whether this took effect; the same idempotency key finds it again",
         ),
-    }
-}
-
-/// Read-only views, for metrics, status and the explorer's invariants.
-impl<R: Rules> Member<R> {
-    /// Who it is.
-    #[must_use]
-    pub const fn id(&self) -> MemberId {
-        self.shared.id
-    }
-
-    /// This process start.
-    #[must_use]
-    pub const fn start(&self) -> StartNonce {
-        self.shared.start
-    }
-
-    /// What is applied of the control log.
-    #[must_use]
-    pub const fn control_index(&self) -> ControlIndex {
-        self.shared.control
-    }
-
-    /// Whether the record of this start is applied (I18).
-    #[must_use]
-    pub const fn is_registered(&self) -> bool {
-        self.shared.registered.is_some()
-    }
-
-    /// Whether a broken invariant stopped the machine.
-    #[must_use]
-    pub const fn is_stopped(&self) -> bool {
-        self.stopped
-    }
-
-    /// The replicas here.
-    pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
-        self.replicas.values()
-    }
-
-    /// The replica of a partition.
-    #[must_use]
-    pub fn replica(&self, partition: PartitionKey) -> Option<&Replica> {
-        self.replicas.get(&partition)
-    }
-
-    /// Its role.
-    #[must_use]
-    pub fn role(&self, partition: PartitionKey) -> Option<RoleView> {
-        self.replica(partition).map(Replica::role)
-    }
-
-    /// Its applied ring.
-    #[must_use]
-    pub fn ring(&self, partition: PartitionKey) -> Option<&Ring> {
-        self.replica(partition).map(Replica::ring)
-    }
-
-    /// The newest configuration observed of a partition, held here or not.
-    #[must_use]
-    pub fn configuration(&self, partition: PartitionKey) -> Option<&Configuration> {
-        self.configurations.get(&partition)
-    }
-
-    /// Whether this member would answer for the partition now: it leads, under an unexpired lease.
-    #[must_use]
-    pub fn is_answering(&self, partition: PartitionKey, now: Tick) -> bool {
-        self.lease_end(partition).is_some_and(|end| now < end)
-            && self.role(partition) == Some(RoleView::Leading)
-    }
-
-    /// When the leases of a primary end; `None` if one is missing or it does not lead.
-    #[must_use]
-    pub fn lease_end(&self, partition: PartitionKey) -> Option<Tick> {
-        let replica = self.replicas.get(&partition)?;
-        let Role::Primary(primary) = &replica.role else {
-            return None;
-        };
-        primary.lease_end(&replica.core, &self.shared)
-    }
-
-    /// How many requests are open.
-    #[must_use]
-    pub fn open_requests(&self) -> usize {
-        self.shared.requests.len()
-    }
-
-    /// How many retrievals are parked.
-    #[must_use]
-    pub const fn waiters(&self) -> usize {
-        self.shared.requests.parked()
-    }
-
-    /// Slots in use by an executor's attempts.
-    #[must_use]
-    pub fn busy_slots(&self, executor: ExecutorId) -> u32 {
-        self.shared.attempts.busy(executor)
-    }
-
-    /// Attempts that run here, by the token of their start, with the term of their present token.
-    pub fn running(&self) -> impl Iterator<Item = (AttemptToken, ringhold_types::Term)> {
-        self.shared
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| attempt.state == LocalState::Running)
-            .map(|(token, attempt)| (*token, attempt.term))
-    }
-
-    /// Reports that no primary has taken yet.
-    #[must_use]
-    pub fn finished_reports(&self) -> usize {
-        let attempts = self.shared.attempts.iter();
-        attempts
-            .filter(|(_, attempt)| matches!(attempt.state, LocalState::Finished(_)))
-            .count()
     }
 }

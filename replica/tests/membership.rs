@@ -1,0 +1,388 @@
+//! Learners, swaps, degraded partitions, planned hand-overs, cut tails.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use ringhold_replica::*;
+use ringhold_types::*;
+use support::*;
+
+fn leading(members: u64, seats: u64, persistence: Persistence) -> World<Sound> {
+    let mut world = World::new(members, seats, persistence);
+    world.run(1_000);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    world
+}
+
+fn write(world: &mut World<Sound>, member: u64, keys: std::ops::Range<u32>) -> Vec<u64> {
+    let tokens: Vec<u64> = keys
+        .map(|key| world.submit(member, &format!("k{key}")))
+        .collect();
+    world.settle();
+    tokens
+}
+
+#[test]
+fn a_learner_catches_up_while_writes_go_on_and_takes_the_dead_seat() {
+    for persistence in [Persistence::Memory, Persistence::Fsync] {
+        let mut world = leading(3, 2, persistence);
+        write(&mut world, 1, 0..20);
+        world.kill(2);
+        world.down.insert(2);
+        world.configure(|it| it.learners.push(replica(3)));
+        let stored = write(&mut world, 1, 20..40);
+        world.run(2_000);
+        assert!(world.noted(1, Note::LearnerCounted(P)));
+        assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+        for token in stored {
+            assert!(matches!(world.reply(token), Some(Reply::Submitted { .. })));
+        }
+        world.run(500);
+        assert_eq!(world.at(3).committed(), world.at(1).committed());
+        assert_eq!(world.at(3).ring().undisposed(), 40);
+        world.assert_equal_rings();
+    }
+}
+
+#[test]
+fn a_learner_that_the_log_cannot_bring_up_gets_the_ring() {
+    let mut config = executor(Persistence::Fsync, 1);
+    config.capacity = 0;
+    config.pool_size = 1;
+    let mut world = World::with_rules(Sound, 3, 2, config);
+    world.run(1_000);
+    // More than the log's tail keeps in memory.
+    for round in 0..60 {
+        write(&mut world, 1, round * 100..(round + 1) * 100);
+    }
+    assert!(world.at(1).log_base() > Lsn(0));
+    world.kill(2);
+    world.down.insert(2);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(3_000);
+    assert!(world.noted(1, Note::SnapshotStarted(P)));
+    assert!(world.noted(3, Note::SnapshotInstalled(P)));
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    let token = write(&mut world, 1, 9_000..9_001)[0];
+    assert!(matches!(world.reply(token), Some(Reply::Submitted { .. })));
+    world.run(500);
+    world.assert_equal_rings();
+    // What it installed survives its own restart.
+    world.kill(3);
+    world.restart(3);
+    world.run(1_000);
+    world.assert_equal_rings();
+    assert_eq!(world.at(3).ring().undisposed(), 6_001);
+}
+
+#[test]
+fn a_counted_learner_is_required_until_the_outcome_is_known() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    world.proposals_pass = false;
+    world.kill(2);
+    world.down.insert(2);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(500);
+    assert_eq!(world.at(1).counted(), [replica(3)]);
+    assert!(world.at(1).required().contains(&replica(2)));
+    // Without an answer the primary forces the outcome.
+    world.run(1_500);
+    let kinds: Vec<_> = world
+        .proposals
+        .iter()
+        .map(|change| change.kind.clone())
+        .collect();
+    assert!(kinds.contains(&ChangeKind::Bump), "{kinds:?}");
+    assert_eq!(world.at(1).counted(), [replica(3)]);
+    world.proposals_pass = true;
+    world.run(3_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    assert!(world.at(1).counted().is_empty());
+}
+
+#[test]
+fn no_learner_is_counted_without_a_live_control_plane() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.kill(2);
+    world.set_down(&[2]);
+    world.nodes.get_mut(&1).unwrap().control = false;
+    world.network.clear();
+    world.run(700);
+    let counted_early = world.at(1).counted();
+    world.run(2_000);
+    assert_eq!(world.at(1).counted(), counted_early);
+}
+
+#[test]
+fn a_free_seat_is_filled_by_a_learner() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    world.configure(|it| it.in_sync = vec![replica(1)]);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(2_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    assert!(world.configuration.learners.is_empty());
+}
+
+#[test]
+fn a_seat_that_stays_empty_is_given_up_and_the_partition_works_degraded() {
+    let mut world = leading(2, 2, Persistence::Memory);
+    let stored = write(&mut world, 1, 0..1);
+    let sequence = world.sequence(stored[0]);
+    world.kill(2);
+    world.set_down(&[2]);
+    world.run(9_000);
+    assert_eq!(world.configuration.in_sync.len(), 2);
+    world.run(2_500);
+    assert_eq!(world.configuration.in_sync, [replica(1)]);
+    // Promised work is finished, new work is refused (I17).
+    let attempt = world.started(1, sequence).unwrap();
+    world.report(1, attempt, result("done"));
+    world.run(300);
+    let outcome = world.retrieve(1, sequence);
+    world.settle();
+    assert!(world.outcome(outcome).is_some());
+    let token = world.submit(1, "more");
+    world.settle();
+    assert_eq!(world.refusal(token), Some(ErrorCode::NotEnoughCopies));
+}
+
+#[test]
+fn a_submit_caught_by_a_shrink_is_answered_once_there_are_copies_again() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    world.isolate(2);
+    let token = world.submit(1, "a");
+    world.settle();
+    world.configure(|it| it.in_sync = vec![replica(1)]);
+    world.run(300);
+    assert!(world.at(1).committed() == world.at(1).last());
+    assert_eq!(world.reply(token), None);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(2_000);
+    match world.reply(token) {
+        Some(Reply::Submitted { members, .. }) => {
+            assert_eq!(*members, [MemberId(1), MemberId(3)]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_drained_seat_moves_to_a_learner() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    write(&mut world, 1, 0..5);
+    world.draining.insert(2);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(2_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    assert_eq!(world.role(2), None);
+}
+
+#[test]
+fn a_hand_over_moves_the_partition_and_runs_nothing_again() {
+    let mut world = leading(3, 3, Persistence::Fsync);
+    let stored = write(&mut world, 1, 0..1);
+    let sequence = world.sequence(stored[0]);
+    let attempt = world.started(1, sequence).unwrap();
+    let at = world.now;
+    world.event(
+        1,
+        Event::HandOver {
+            partition: P,
+            to: replica(2),
+        },
+    );
+    world.settle();
+    world.run(50);
+    assert!(world.noted(1, Note::HandedOver(P)));
+    assert_eq!(
+        world.role(2),
+        Some(RoleView::Leading),
+        "it waits for no lease"
+    );
+    assert!(world.now <= at.after(Millis(100)));
+    let submitted = world.submit(2, "new");
+    world.run(100);
+    assert!(matches!(
+        world.reply(submitted),
+        Some(Reply::Submitted { .. })
+    ));
+    // The attempt goes on where it runs, as the new primary's.
+    let waiting = world.retrieve(2, sequence);
+    world.report(1, attempt, result("done"));
+    world.run(1_000);
+    assert!(matches!(
+        world.outcome(waiting),
+        Some(Outcome::Succeeded(_))
+    ));
+    world.run(5_000);
+    assert_eq!(world.count_starts(sequence), 1);
+    world.assert_equal_rings();
+}
+
+#[test]
+fn a_primary_that_released_its_lease_answers_nothing_more_in_its_term() {
+    let mut world = leading(3, 3, Persistence::Memory);
+    let stored = write(&mut world, 1, 0..1);
+    let sequence = world.sequence(stored[0]);
+    world.proposals_pass = false;
+    world.event(
+        1,
+        Event::HandOver {
+            partition: P,
+            to: replica(2),
+        },
+    );
+    world.run(100);
+    assert_eq!(world.role(1), Some(RoleView::Passive));
+    let get = world.ask(1, Request::Get { sequence });
+    let submit = world.submit(1, "late");
+    world.run(1_000);
+    assert_eq!(world.reply(get), None);
+    assert_eq!(world.reply(submit), None);
+    world.proposals_pass = true;
+    world.run(3_000);
+    assert_eq!(world.refusal(get), Some(ErrorCode::NotPrimary));
+    assert_eq!(world.refusal(submit), Some(ErrorCode::NotPrimary));
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+}
+
+#[test]
+fn a_hand_over_that_cannot_finish_in_time_is_given_up() {
+    let mut world = leading(3, 3, Persistence::Memory);
+    world.cut.insert((1, 3));
+    let stuck = world.submit(1, "stuck");
+    world.event(
+        1,
+        Event::HandOver {
+            partition: P,
+            to: replica(2),
+        },
+    );
+    let held = world.submit(1, "held");
+    world.run(450);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    world.run(200);
+    world.heal();
+    world.run(2_000);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    for token in [stuck, held] {
+        assert!(matches!(world.reply(token), Some(Reply::Submitted { .. })));
+    }
+}
+
+#[test]
+fn a_drained_member_hands_over_what_it_leads() {
+    let mut world = leading(3, 3, Persistence::Memory);
+    world.draining.insert(1);
+    world.event(1, Event::Drain(true));
+    world.run(500);
+    assert_ne!(world.configuration.primary, Some(replica(1)));
+    assert_eq!(world.role(1), Some(RoleView::Backup));
+}
+
+#[test]
+fn a_new_primary_with_a_cut_tail_takes_it_from_its_peer_first() {
+    let mut world = leading(3, 3, Persistence::Fsync);
+    let stored = write(&mut world, 1, 0..6);
+    let sequences: Vec<Sequence> = stored.iter().map(|token| world.sequence(*token)).collect();
+    // Member 2 loses the end of its log, and the primary dies.
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    let keep = node.disk.len() - 5;
+    node.disk.truncate(keep);
+    node.cut_mark = true;
+    world.kill(1);
+    world.down.insert(1);
+    world.restart(2);
+    assert!(world.at(2).cut_mark());
+    world.cut.insert((2, 3));
+    world.nominate(2);
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(1)));
+    world.run(1_500);
+    assert_eq!(world.role(2), Some(RoleView::TakingOver));
+    world.heal();
+    world.run(2_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert!(world.noted(2, Note::TailTaken(P)));
+    assert!(!world.at(2).cut_mark());
+    for sequence in sequences {
+        let get = world.ask(2, Request::Get { sequence });
+        world.settle();
+        assert!(
+            matches!(world.reply(get), Some(Reply::Task(_))),
+            "{sequence}"
+        );
+    }
+}
+
+#[test]
+fn a_replica_with_a_cut_tail_and_nobody_to_ask_does_not_lead() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..6);
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    let keep = node.disk.len() - 3;
+    node.disk.truncate(keep);
+    node.cut_mark = true;
+    world.kill(1);
+    world.restart(2);
+    let start = world.nodes[&2].start;
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.primary = Some(replica(2));
+        it.primary_start = start;
+        it.in_sync = vec![replica(2)];
+    });
+    world.run(3_000);
+    assert_eq!(world.role(2), Some(RoleView::TakingOver));
+    // A recorded loss lets it: ids that it does not hold answer DATA_LOSS, new ones go on above them.
+    let lost = Sequence::from_bits(1_000);
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.min_copies = 1;
+    });
+    world.run(3_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert!(world.noted(2, Note::Lost(P)));
+    let get = world.ask(2, Request::Get { sequence: lost });
+    let submitted = world.submit(2, "new");
+    world.run(100);
+    assert_eq!(world.refusal(get), Some(ErrorCode::DataLoss));
+    assert_eq!(world.sequence(submitted).generation(), Generation(1));
+}
+
+#[test]
+fn a_backups_cut_mark_goes_once_the_primary_has_brought_its_log_to_full_length() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..6);
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    let keep = node.disk.len() - 3;
+    node.disk.truncate(keep);
+    node.cut_mark = true;
+    world.restart(2);
+    assert!(world.at(2).cut_mark());
+    world.run(1_000);
+    assert!(!world.at(2).cut_mark());
+    assert_eq!(world.at(2).last(), world.at(1).last());
+}
+
+#[test]
+fn copying_forward_writes_what_a_restart_needs() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..10);
+    let before = world.nodes[&2].disk.len();
+    world.event(2, Event::CopyForward(P));
+    world.settle();
+    // Everything older may go; only the reset of the replica's beginning is kept by the test's replay.
+    let node = world.nodes.get_mut(&2).unwrap();
+    node.disk.drain(1..before);
+    world.kill(2);
+    world.restart(2);
+    world.run(1_500);
+    assert_eq!(world.at(2).ring().undisposed(), 10);
+    world.assert_equal_rings();
+}
