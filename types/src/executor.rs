@@ -88,7 +88,7 @@ impl ExecutorConfig {
     /// Copies of a partition: backups and the primary.
     #[must_use]
     pub const fn copies(&self) -> u32 {
-        self.durability + 1
+        self.durability.saturating_add(1)
     }
 
     /// Copies without which no submit is admitted.
@@ -145,7 +145,7 @@ impl ExecutorConfig {
         );
         check(
             self.min_copies
-                .is_none_or(|copies| (1..=self.durability + 1).contains(&copies)),
+                .is_none_or(|copies| (1..=self.copies()).contains(&copies)),
             "min-copies",
             format!(
                 "must be 1 to {} (durability + 1)",

@@ -1,0 +1,150 @@
+//! Heartbeats out, leases in: every member tells every voter that it is here, and the leader's answer carries the lease of
+//! lone primaries (PROTOCOL §2). The same turn lets the leader judge who is down.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use ringhold_control::{Cluster, Command};
+use ringhold_proto::internal as wire;
+use ringhold_types::limits::HEARTBEAT;
+use ringhold_types::{ControlIndex, MemberId, StartNonce, Tick};
+use tokio::time::MissedTickBehavior;
+
+use super::core::Core;
+use super::detector::{Verdict, Watched};
+use super::peers::Lane;
+use super::propose;
+use super::types::member;
+
+/// How long an answer to a heartbeat is waited for; a later one would grant a lease that is half over.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(3 * HEARTBEAT.0);
+/// How long the leader waits for a verdict to be applied before it judges again.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A lease for a member that was heard just now in this process start: control state applied here. Only a leader that no
+/// other can have replaced grants one, and only to the start that is recorded.
+pub(crate) fn grant(core: &Core, to: MemberId, start: StartNonce) -> Option<ControlIndex> {
+    let now = core.clock.now();
+    if !core.leads() || !core.detector().is_awake(now) {
+        return None;
+    }
+    let view = core.view();
+    let record = view.cluster.members().get(&to)?;
+    let is_current = record.start == start && !record.is_forgotten();
+    (is_current && core.grants().grant(to, now)).then_some(view.index)
+}
+
+/// Sends heartbeats and judges silence until the control plane stops.
+pub(crate) async fn run(core: Arc<Core>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(HEARTBEAT.0));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = BTreeSet::new();
+    let mut answers = FuturesUnordered::new();
+    let mut judging = None;
+    loop {
+        tokio::select! {
+            () = core.until_stopped() => return,
+            Some(voter) = answers.next(), if !answers.is_empty() => {
+                unanswered.remove(&voter);
+            }
+            _ = interval.tick() => {
+                turn(&core, &mut judging);
+                for voter in voters(&core) {
+                    // One at a time for each voter: a host that does not answer holds up nothing but its own.
+                    if unanswered.insert(voter) {
+                        answers.push(beat(&core, voter));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The voters but this member.
+fn voters(core: &Core) -> Vec<MemberId> {
+    let metrics = core.metrics();
+    let voters = metrics.membership_config.voter_ids().map(member);
+    voters.filter(|voter| *voter != core.own()).collect()
+}
+
+/// One heartbeat and its answer; says whose.
+async fn beat(core: &Core, voter: MemberId) -> MemberId {
+    let sent = core.clock.now();
+    let request = wire::ControlHeartbeatRequest {
+        envelope: Some(core.peers.envelope(voter)),
+        start: core.fresh.0,
+        applied: core.view().index.0,
+        address: core.info.peer_address.clone(),
+    };
+    let Ok(mut client) = core.peers.client(voter, Lane::Beat) else {
+        return voter;
+    };
+    // No answer is what the other side's detector and our missing lease are for.
+    if let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, client.heartbeat(request)).await
+        && let Some(lease) = answer.into_inner().lease
+    {
+        core.publisher.leased(sent, ControlIndex(lease.applied));
+    }
+    voter
+}
+
+/// The leader's own lease, and its judgement.
+fn turn(core: &Arc<Core>, judging: &mut Option<tokio::task::JoinHandle<()>>) {
+    let now = core.clock.now();
+    let members = watched(&core.view().cluster);
+    let verdict = core.detector().turn(now, core.leads(), &members);
+    own_lease(core, now);
+    let is_judging = judging
+        .as_ref()
+        .is_some_and(|judging| !judging.is_finished());
+    if verdict != Verdict::default() && !is_judging {
+        let core = Arc::clone(core);
+        *judging = Some(crate::spawn::task(
+            "control-verdict",
+            carry_out(core, verdict),
+        ));
+    }
+}
+
+fn own_lease(core: &Core, now: Tick) {
+    if let Some(applied) = grant(core, core.own(), core.fresh) {
+        core.publisher.leased(now, applied);
+    }
+}
+
+fn watched(cluster: &Cluster) -> Vec<Watched> {
+    let living = cluster
+        .members()
+        .values()
+        .filter(|record| !record.is_forgotten());
+    living
+        .map(|record| Watched {
+            member: record.info.id,
+            start: record.start,
+            up: record.is_up(),
+        })
+        .collect()
+}
+
+/// Proposes what a turn found: one command for all deaths.
+async fn carry_out(core: Arc<Core>, verdict: Verdict) {
+    let mut commands = Vec::new();
+    if !verdict.down.is_empty() {
+        tracing::warn!(members = ?verdict.down, "silent for too long; judged down");
+        commands.push(Command::MembersDown {
+            members: verdict.down,
+        });
+    }
+    for (member, start) in verdict.up {
+        tracing::info!(%member, "heard again in the same process start");
+        commands.push(Command::MemberUp { member, start });
+    }
+    for command in commands {
+        // What came to nothing is found again by a later turn, here or on the next leader.
+        let attempt = propose::here(&core, command, VERDICT_TIMEOUT).await;
+        tracing::debug!(?attempt, "verdict proposed");
+    }
+}

@@ -1,0 +1,294 @@
+//! What other members may ask of this one's control plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use openraft::errors::{Fatal, RaftError};
+use ringhold_control::Command;
+use ringhold_proto::ConversionError;
+use ringhold_proto::convert::{cluster_bytes, cluster_from_bytes};
+use ringhold_proto::internal as wire;
+use ringhold_proto::internal::raft_service_server::{RaftService, RaftServiceServer};
+use ringhold_types::{MemberId, StartNonce};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec;
+use super::core::Core;
+use super::peers::RAFT_MESSAGE_BYTES_MAX;
+use super::propose::{self, Attempt};
+use super::types::{RaftTypes, Snapshot, SnapshotMeta, Vote, member};
+use super::{join, lease};
+
+/// Longest that a forwarded proposal is worked on, whatever its sender asks.
+const PROPOSE_MAX: Duration = Duration::from_secs(60);
+/// Most bytes of a snapshot: about 200 for each of the million partitions that cluster state may have, and room to spare.
+const SNAPSHOT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service; mounted on the listener for peers.
+pub struct ControlService {
+    core: Arc<Core>,
+}
+
+impl ControlService {
+    /// The service as tonic mounts it.
+    pub(crate) fn server(core: Arc<Core>) -> RaftServiceServer<Self> {
+        RaftServiceServer::new(Self { core })
+            .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(RAFT_MESSAGE_BYTES_MAX)
+    }
+
+    /// Refuses what is meant for another member or comes from another cluster, and says which.
+    fn admit(&self, envelope: Option<wire::RaftEnvelope>) -> Result<MemberId, Status> {
+        let envelope = envelope.ok_or_else(|| Status::invalid_argument("no envelope"))?;
+        let own = self.core.own();
+        if envelope.to != own.0 {
+            return Err(Status::failed_precondition(format!(
+                "this is member {own}, not {}",
+                member(envelope.to)
+            )));
+        }
+        if let Some(ours) = self.core.peers.cluster()
+            && !envelope.cluster_id.is_empty()
+        {
+            let theirs = cluster_from_bytes(&envelope.cluster_id).map_err(|e| malformed(&e))?;
+            if theirs != ours {
+                return Err(Status::failed_precondition(format!(
+                    "WRONG_CLUSTER: this member belongs to cluster {ours}, the request to {theirs}"
+                )));
+            }
+        }
+        Ok(member(envelope.from))
+    }
+}
+
+fn malformed(error: &ConversionError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn refused(error: &RaftError<RaftTypes>) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn stopped(error: &Fatal<RaftTypes>) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+#[tonic::async_trait]
+impl RaftService for ControlService {
+    async fn append_entries(
+        &self,
+        request: Request<wire::AppendEntriesRequest>,
+    ) -> Answer<wire::AppendEntriesResponse> {
+        let mut request = request.into_inner();
+        self.admit(request.envelope.take())?;
+        let append = codec::append_from_wire(request).map_err(|error| malformed(&error))?;
+        let answer = self
+            .core
+            .raft
+            .append_entries(append)
+            .await
+            .map_err(|e| refused(&e))?;
+        Ok(Response::new(codec::append_answer_to_wire(&answer)))
+    }
+
+    async fn vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
+        let mut request = request.into_inner();
+        self.admit(request.envelope.take())?;
+        let vote = codec::vote_request_from_wire(request).map_err(|error| malformed(&error))?;
+        let answer = self
+            .core
+            .raft
+            .vote(vote)
+            .await
+            .map_err(|error| refused(&error))?;
+        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+    }
+
+    async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
+        let mut request = request.into_inner();
+        self.admit(request.envelope.take())?;
+        let vote = codec::vote_request_from_wire(request).map_err(|error| malformed(&error))?;
+        let answer = self
+            .core
+            .raft
+            .pre_vote(vote)
+            .await
+            .map_err(|error| refused(&error))?;
+        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<wire::InstallSnapshotRequest>>,
+    ) -> Answer<wire::InstallSnapshotResponse> {
+        let mut parts = request.into_inner();
+        let first = parts.message().await?;
+        let header = first.and_then(|first| first.header);
+        let mut header = header.ok_or_else(|| Status::invalid_argument("no header"))?;
+        self.admit(header.envelope.take())?;
+        let (vote, meta, bytes) = snapshot_header(header)?;
+        let state = collect(&mut parts, bytes).await?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: state,
+        };
+        let installed = self.core.raft.install_full_snapshot(vote, snapshot).await;
+        let answer = installed.map_err(|error| stopped(&error))?;
+        Ok(Response::new(wire::InstallSnapshotResponse {
+            vote: Some(codec::vote_to_wire(&answer.vote)),
+        }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferLeaderRequest>,
+    ) -> Answer<wire::TransferLeaderResponse> {
+        let mut request = request.into_inner();
+        self.admit(request.envelope.take())?;
+        let transfer = codec::transfer_from_wire(request).map_err(|error| malformed(&error))?;
+        let handled = self.core.raft.handle_transfer_leader(transfer).await;
+        let answer = handled.map_err(|error| stopped(&error))?;
+        Ok(Response::new(codec::transfer_answer_to_wire(&answer)))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<wire::ProposeRequest>,
+    ) -> Answer<wire::ProposeResponse> {
+        use wire::propose_response::Result as Outcome;
+        let request = request.into_inner();
+        self.admit(request.envelope)?;
+        let command = request
+            .command
+            .ok_or_else(|| Status::invalid_argument("no command"))?;
+        let command = Command::try_from(command).map_err(|error| malformed(&error))?;
+        let within = Duration::from_millis(request.deadline_millis).min(PROPOSE_MAX);
+        let result = match propose::here(&self.core, command, within).await {
+            Attempt::Answered(response) => Outcome::Response((&response).into()),
+            Attempt::NotLeader(leader) => Outcome::NotLeader(self.hint(leader)),
+            Attempt::Unknown => Outcome::Unknown(wire::RaftDone {}),
+            Attempt::Fatal(reason) => return Err(Status::unavailable(reason)),
+        };
+        Ok(Response::new(wire::ProposeResponse {
+            result: Some(result),
+        }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<wire::ControlHeartbeatRequest>,
+    ) -> Answer<wire::ControlHeartbeatResponse> {
+        let mut request = request.into_inner();
+        let from = self.admit(request.envelope.take())?;
+        let start = StartNonce(request.start);
+        self.core
+            .detector()
+            .hear(from, start, self.core.clock.now());
+        self.core.peers.learn(from, &request.address);
+        let lease = lease::grant(&self.core, from, start);
+        Ok(Response::new(wire::ControlHeartbeatResponse {
+            lease: lease.map(|applied| wire::ControlLease { applied: applied.0 }),
+            leader: self.core.leader().map(|leader| leader.0),
+        }))
+    }
+
+    async fn discover(
+        &self,
+        request: Request<wire::DiscoverRequest>,
+    ) -> Answer<wire::DiscoverResponse> {
+        let request = request.into_inner();
+        let own = &self.core.info;
+        let cluster = self.core.peers.cluster();
+        if cluster.is_some() {
+            // A member of this cluster that moved is found again before it is heard.
+            let known = self
+                .core
+                .view()
+                .cluster
+                .members()
+                .contains_key(&member(request.from));
+            if known {
+                self.core
+                    .peers
+                    .suggest(member(request.from), &request.address);
+            }
+        }
+        let standing = match cluster {
+            Some(_) => wire::DiscoverStanding::Member,
+            None if self.core.is_forming() => wire::DiscoverStanding::Forming,
+            None => wire::DiscoverStanding::NoCluster,
+        };
+        Ok(Response::new(wire::DiscoverResponse {
+            member: own.id.0,
+            name: own.name.clone(),
+            address: own.peer_address.clone(),
+            cluster_name: self.core.cluster_name.clone(),
+            standing: standing.into(),
+            cluster_id: cluster.map(cluster_bytes).unwrap_or_default(),
+            leader: Some(self.hint(self.core.leader())),
+        }))
+    }
+
+    async fn join(&self, request: Request<wire::JoinRequest>) -> Answer<wire::JoinResponse> {
+        use wire::join_response::Result as Outcome;
+        let request = request.into_inner();
+        let result = match join::admit(&self.core, &request).await {
+            Ok(join::Admitted::Cluster(cluster)) => Outcome::ClusterId(cluster_bytes(cluster)),
+            Ok(join::Admitted::NotLeader(leader)) => Outcome::NotLeader(self.hint(leader)),
+            Err(reason) => Outcome::Refused(reason),
+        };
+        Ok(Response::new(wire::JoinResponse {
+            result: Some(result),
+        }))
+    }
+}
+
+impl ControlService {
+    fn hint(&self, leader: Option<MemberId>) -> wire::NotLeader {
+        let address = match leader {
+            Some(leader) if leader == self.core.own() => Some(self.core.info.peer_address.clone()),
+            Some(leader) => self.core.peers.address(leader),
+            None => None,
+        };
+        wire::NotLeader {
+            leader: leader.map(|leader| leader.0),
+            address: address.unwrap_or_default(),
+        }
+    }
+}
+
+fn snapshot_header(
+    header: wire::InstallSnapshotHeader,
+) -> Result<(Vote, SnapshotMeta, u64), Status> {
+    let vote = codec::vote_from_wire(header.vote).map_err(|error| malformed(&error))?;
+    let meta = codec::meta_from_wire(header.meta).map_err(|error| malformed(&error))?;
+    if header.bytes > SNAPSHOT_BYTES_MAX {
+        return Err(Status::invalid_argument("the snapshot is too large"));
+    }
+    Ok((vote, meta, header.bytes))
+}
+
+/// All parts as one; exactly as many bytes as announced.
+async fn collect(
+    parts: &mut Streaming<wire::InstallSnapshotRequest>,
+    bytes: u64,
+) -> Result<Bytes, Status> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut state = BytesMut::new();
+    while let Some(next) = parts.message().await? {
+        state.extend_from_slice(&next.part);
+        if state.len() > bytes {
+            break;
+        }
+    }
+    if state.len() != bytes {
+        return Err(Status::invalid_argument(format!(
+            "{} bytes of a snapshot of {bytes} arrived",
+            state.len()
+        )));
+    }
+    Ok(state.freeze())
+}

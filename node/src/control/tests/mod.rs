@@ -1,0 +1,6 @@
+//! Whole control planes in one process, on loopback ports picked by the system, with real stores in temporary directories.
+
+mod cluster;
+mod membership;
+mod storage;
+mod support;

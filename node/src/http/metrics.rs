@@ -1,0 +1,125 @@
+//! The metrics page, in Prometheus' text form. Names are a public contract.
+
+use std::fmt::Write;
+
+use super::Readiness;
+
+/// One metric without labels.
+struct Metric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: u64,
+}
+
+/// The whole page.
+pub(super) fn render(readiness: &Readiness) -> String {
+    let view = readiness.driver.view();
+    let counters = &view.counters;
+    let metrics = [
+        gauge(
+            "ringhold_ready",
+            "1 if the member is ready",
+            u64::from(readiness.reasons().is_empty()),
+        ),
+        gauge(
+            "ringhold_raft_leader",
+            "1 if the member leads the control plane",
+            u64::from(readiness.control.is_leader()),
+        ),
+        gauge(
+            "ringhold_control_applied_index",
+            "Control state applied here",
+            view.index.get(),
+        ),
+        gauge(
+            "ringhold_partitions_answering",
+            "Partitions led here",
+            view.answering as u64,
+        ),
+        gauge(
+            "ringhold_partitions_taking_over",
+            "Partitions led here that cannot answer yet",
+            view.taking_over.len() as u64,
+        ),
+        gauge(
+            "ringhold_attempts_running",
+            "Attempts that run here",
+            view.running_attempts as u64,
+        ),
+        counter(
+            "ringhold_driver_turns_total",
+            "Turns of the partition thread",
+            counters.turns,
+        ),
+        counter(
+            "ringhold_driver_events_total",
+            "Events it handled",
+            counters.events,
+        ),
+        counter(
+            "ringhold_log_records_total",
+            "Records handed to the log",
+            counters.records,
+        ),
+        counter(
+            "ringhold_peer_messages_sent_total",
+            "Messages to peers",
+            counters.messages_sent,
+        ),
+        counter(
+            "ringhold_peer_messages_dropped_total",
+            "Messages dropped because a peer's queue was full",
+            counters.messages_dropped,
+        ),
+        counter(
+            "ringhold_replies_total",
+            "Requests answered",
+            counters.replies,
+        ),
+        counter(
+            "ringhold_attempts_started_total",
+            "Attempts started",
+            counters.starts,
+        ),
+    ];
+    let mut page = String::new();
+    for metric in metrics {
+        header(&mut page, &metric);
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(page, "{} {}", metric.name, metric.value);
+    }
+    let notes = counter(
+        "ringhold_replica_events_total",
+        "Protocol events by name",
+        0,
+    );
+    header(&mut page, &notes);
+    for (name, count) in &counters.notes {
+        let _infallible = writeln!(page, "{}{{event=\"{name}\"}} {count}", notes.name);
+    }
+    page
+}
+
+fn header(page: &mut String, metric: &Metric) {
+    let _infallible = writeln!(page, "# HELP {} {}", metric.name, metric.help);
+    let _infallible = writeln!(page, "# TYPE {} {}", metric.name, metric.kind);
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: u64) -> Metric {
+    Metric {
+        name,
+        kind: "gauge",
+        help,
+        value,
+    }
+}
+
+const fn counter(name: &'static str, help: &'static str, value: u64) -> Metric {
+    Metric {
+        name,
+        kind: "counter",
+        help,
+        value,
+    }
+}

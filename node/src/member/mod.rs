@@ -1,0 +1,168 @@
+//! A running member, started by [`Member::builder`]: the same one as `ringhold server`.
+
+mod builder;
+mod disk;
+mod error;
+mod executor;
+mod runtimes;
+mod servers;
+mod start;
+mod store;
+mod templates;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ringhold_types::{ClusterId, MemberId, Millis};
+use tokio::sync::watch;
+
+pub use builder::MemberBuilder;
+pub use error::StartError;
+pub use executor::ExecutorConfig;
+pub use templates::{Resolve, Templates};
+
+use crate::control::ControlPlane;
+use crate::execution::Execution;
+use servers::Servers;
+
+/// How long running attempts may take to end at shutdown before they are handed back.
+const ATTEMPTS_GRACE: Millis = Millis(5_000);
+/// How long open calls may take to end at shutdown.
+const CALLS_GRACE: Duration = Duration::from_secs(2);
+
+/// A running member.
+///
+/// Dropping it without [`Member::shutdown`] is like a crash: the cluster fails its partitions over.
+pub struct Member {
+    id: MemberId,
+    name: String,
+    cluster: ClusterId,
+    control: ControlPlane,
+    execution: Execution,
+    servers: Servers,
+    stop: watch::Sender<bool>,
+    /// Set by the driver's thread when it ends: the reason, if it did not end by request.
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    partition_thread: Option<std::thread::JoinHandle<()>>,
+    /// The member's threads; they end with it.
+    _runtimes: runtimes::Runtimes,
+    /// Held until the end: gives the directory free for the next process.
+    _directory: ringhold_storage::DataDirectory,
+    /// A directory of its own, removed with it, when none was given.
+    _scratch: Option<disk::ScratchDirectory>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Member")
+            .field("name", &self.name)
+            .field("id", &self.id)
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Member {
+    /// Configures a member in code.
+    #[must_use]
+    pub fn builder() -> MemberBuilder {
+        MemberBuilder::default()
+    }
+
+    /// A cluster of one on loopback, in a directory of its own that goes with it: for tests and first tries. Its executors
+    /// get durability 0, whatever they say, since there is nobody to hold a backup.
+    #[must_use]
+    pub fn single() -> MemberBuilder {
+        MemberBuilder::single()
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub const fn member_id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cluster it belongs to.
+    #[must_use]
+    pub const fn cluster_id(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub const fn client_address(&self) -> SocketAddr {
+        self.servers.client_address
+    }
+
+    /// Where members reach it.
+    #[must_use]
+    pub const fn peer_address(&self) -> SocketAddr {
+        self.servers.peer_address
+    }
+
+    /// Where its HTTP pages are.
+    #[must_use]
+    pub const fn http_address(&self) -> SocketAddr {
+        self.servers.http_address
+    }
+
+    /// Whether the control plane knows a leader, this process is registered and every partition led here answers; else
+    /// the reasons.
+    #[must_use]
+    pub fn not_ready_reasons(&self) -> Vec<String> {
+        self.servers.readiness.reasons()
+    }
+
+    /// Waits until the member ends by itself, and says why: its disk failed, say.
+    pub async fn wait_fatal(&self) -> String {
+        let mut ended = self.ended.clone();
+        let reason = match ended.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None,
+        };
+        match reason {
+            Some(Err(reason)) => reason,
+            _ => "the partition thread has ended".to_owned(),
+        }
+    }
+
+    /// Ends the member in good order: no new calls, attempts end or are handed back, everything handed to the disk is
+    /// written, the Raft leadership moves. Use `member drain` before, where nothing may be re-run.
+    pub async fn shutdown(mut self) {
+        self.servers.stop_calls(CALLS_GRACE).await;
+        let unfinished = self.execution.stop(ATTEMPTS_GRACE).await;
+        if unfinished > 0 {
+            tracing::warn!(
+                unfinished,
+                "attempts did not end in time; they run again elsewhere"
+            );
+        }
+        self.stop.send_replace(true);
+        self.join_partition_thread().await;
+        self.control.clone().stop().await;
+        self.servers.stop_peers();
+    }
+
+    async fn join_partition_thread(&mut self) {
+        let Some(thread) = self.partition_thread.take() else {
+            return;
+        };
+        let joined = crate::spawn::blocking("join-partition-thread", move || thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the partition thread panicked");
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}

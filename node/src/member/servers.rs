@@ -1,0 +1,210 @@
+//! The member's three ports: clients, peers, HTTP.
+
+use std::future::{Future, IntoFuture};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_proto::v1::cluster_service_server::ClusterServiceServer;
+use ringhold_proto::v1::executor_service_server::ExecutorServiceServer;
+use ringhold_types::limits;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::{MemberBuilder, StartError};
+use crate::http::{self, Pages, Readiness};
+use crate::rpc::{Api, ClusterServiceImpl, ExecutorServiceImpl};
+use crate::spawn;
+
+/// Silence on a client's connection after which it is pinged, and the time it has to answer: waiters of clients that
+/// vanished without a word do not stay longer.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Calls open at once on one connection; SDKs park thousands of retrieves on one.
+const CALLS_PER_CONNECTION_MAX: u32 = 100_000;
+
+/// Bound ports that nothing is served on yet.
+pub(super) struct Listeners {
+    pub(super) client: TcpListener,
+    pub(super) peer: TcpListener,
+    pub(super) http: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the three addresses of a builder.
+    pub(super) async fn bind(builder: &MemberBuilder) -> Result<Self, StartError> {
+        Ok(Self {
+            client: bind("client-address", &builder.client_address).await?,
+            peer: bind("peer-address", &builder.peer_address).await?,
+            http: bind("http-address", &builder.http_address).await?,
+        })
+    }
+}
+
+async fn bind(setting: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind {
+            setting,
+            address: address.to_owned(),
+            source,
+        })
+}
+
+/// The address that a listener has in the end, which the system may have picked.
+pub(super) fn address_of(listener: &TcpListener) -> SocketAddr {
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+}
+
+/// Serves members.
+pub(super) fn serve_peers(listener: TcpListener, routes: Routes) -> Serving {
+    let (stop, stopped) = watch::channel(false);
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(stopped));
+    Serving {
+        stop,
+        task: spawn::task("serve-peers", logged("peer", server)),
+    }
+}
+
+/// Something that is being served.
+pub(super) struct Serving {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone stops the server as well.
+    let _dropped = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn logged<E: std::fmt::Display>(
+    port: &'static str,
+    server: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = server.await {
+        tracing::error!(port, %error, "a port is not served any more");
+    }
+}
+
+/// Everything that is served, with the addresses.
+pub(super) struct Servers {
+    pub(super) client_address: SocketAddr,
+    pub(super) peer_address: SocketAddr,
+    pub(super) http_address: SocketAddr,
+    pub(super) readiness: Arc<Readiness>,
+    clients: Serving,
+    peers: Serving,
+    http: Serving,
+}
+
+/// What [`Servers::start`] needs.
+pub(super) struct ServersOptions {
+    pub(super) client: TcpListener,
+    pub(super) http: TcpListener,
+    pub(super) peers: Serving,
+    pub(super) peer_address: SocketAddr,
+    pub(super) api: Api,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl Servers {
+    /// Serves clients and pages; members are served already.
+    pub(super) async fn start(options: ServersOptions) -> Self {
+        let client_address = address_of(&options.client);
+        let http_address = address_of(&options.http);
+        let pages = Pages {
+            readiness: Arc::clone(&options.readiness),
+        };
+        Self {
+            client_address,
+            peer_address: options.peer_address,
+            http_address,
+            readiness: options.readiness,
+            clients: serve_clients(options.client, options.api).await,
+            peers: options.peers,
+            http: serve_pages(options.http, pages),
+        }
+    }
+
+    /// Ends calls and pages: new ones are refused, open ones have `grace` to end.
+    pub(super) async fn stop_calls(&mut self, grace: Duration) {
+        self.http.stop.send_replace(true);
+        self.clients.stop.send_replace(true);
+        if tokio::time::timeout(grace, &mut self.clients.task)
+            .await
+            .is_err()
+        {
+            self.clients.task.abort();
+        }
+    }
+
+    /// Ends the peers' port.
+    pub(super) fn stop_peers(&self) {
+        self.peers.stop.send_replace(true);
+        self.peers.task.abort();
+    }
+}
+
+async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
+    let (stop, stopped) = watch::channel(false);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let executor = ExecutorServiceServer::new(ExecutorServiceImpl::new(api.clone()))
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX * 4);
+    let cluster = ClusterServiceServer::new(ClusterServiceImpl::new(api));
+    health
+        .set_serving::<ExecutorServiceServer<ExecutorServiceImpl>>()
+        .await;
+    health
+        .set_serving::<ClusterServiceServer<ClusterServiceImpl>>()
+        .await;
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+        .add_service(executor)
+        .add_service(cluster)
+        .add_service(health_service);
+    // The descriptors are compiled in; a test calls the service, so that this cannot go unnoticed.
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(ringhold_proto::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    let older = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(ringhold_proto::FILE_DESCRIPTOR_SET)
+        .build_v1alpha();
+    let server = server
+        .add_optional_service(reflection.ok())
+        .add_optional_service(older.ok());
+    let serving =
+        server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(stopped));
+    Serving {
+        stop,
+        task: spawn::task("serve-clients", logged("client", serving)),
+    }
+}
+
+fn serve_pages(listener: TcpListener, pages: Pages) -> Serving {
+    let (stop, stopped) = watch::channel(false);
+    let server = axum::serve(listener, http::router(pages)).with_graceful_shutdown(until(stopped));
+    Serving {
+        stop,
+        task: spawn::task("serve-http", logged("http", server.into_future())),
+    }
+}

@@ -1,0 +1,369 @@
+//! How a member starts, top to bottom, in this order: ports, directory, log, control plane, replicas, calls.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ringhold_control::{Command, MemberInfo, Response, StoreReport};
+use ringhold_proto::internal::peer_service_server::PeerServiceServer;
+use ringhold_replica::RecoveredReplica;
+use ringhold_storage::{DataDirectory, DirectoryExpectation, RedbStore};
+use ringhold_types::{ClusterId, ExecutorConfig, MemberId, StartNonce, limits};
+use tokio::sync::{mpsc, watch};
+use tonic::service::Routes;
+
+use super::disk::{ScratchDirectory, random_number};
+use super::runtimes::Runtimes;
+use super::servers::{Listeners, Servers, ServersOptions, Serving, address_of, serve_peers};
+use super::store::{self, OpenedLog};
+use super::{Member, MemberBuilder, StartError};
+use crate::clock::Clock;
+use crate::control::{ControlEvents, ControlOptions, ControlPlane};
+use crate::execution::{Execution, ExecutionOptions, HandlerRegistry, MemberEnvironment};
+use crate::http::Readiness;
+use crate::partition::{Committer, Driver, DriverHandle, DriverOptions};
+use crate::peer::{Links, PeerIdentity, PeerServiceImpl};
+use crate::rpc::{Api, ApiOptions};
+use crate::spawn;
+
+/// Feature level of this version.
+const FEATURE_LEVEL: u32 = 1;
+/// Reports of attempts that may queue for the driver; ended attempts wait beyond it.
+const REPORTS_QUEUED_MAX: usize = 4096;
+/// Pause between tries to create a configured executor, while too few members are there for its copies.
+const EXECUTOR_PAUSE: Duration = Duration::from_millis(250);
+/// How often a member that is not in its cluster yet says why.
+const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
+/// How long one such try may take.
+const EXECUTOR_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Starts a member on its own threads.
+pub(super) async fn start(builder: MemberBuilder) -> Result<Member, StartError> {
+    let runtimes = Runtimes::start()?;
+    let rpc = runtimes.rpc();
+    let started = rpc.spawn(start_inside(builder, runtimes)).await;
+    started.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// What the parts of the start hand on.
+struct Ground {
+    directory: DataDirectory,
+    scratch: Option<ScratchDirectory>,
+    identity: Arc<PeerIdentity>,
+    log: Option<OpenedLog>,
+}
+
+async fn start_inside(
+    mut builder: MemberBuilder,
+    runtimes: Runtimes,
+) -> Result<Member, StartError> {
+    let handlers = std::mem::replace(&mut builder.handlers, Ok(HandlerRegistry::new()))?;
+    let listeners = Listeners::bind(&builder).await?;
+    let mut ground = prepare_ground(&builder)?;
+    let info = member_info(&builder, &listeners, ground.identity.member);
+    let options = control_options(&builder, &ground, info)?;
+    let (control, control_events) = ControlPlane::new(options).await?;
+    let driver_place = Arc::new(OnceLock::new());
+    let peer_address = address_of(&listeners.peer);
+    let peer_service =
+        PeerServiceImpl::new(Arc::clone(&ground.identity), Arc::clone(&driver_place));
+    let peers = serve_peers(
+        listeners.peer,
+        Routes::new(control.raft_service()).add_service(
+            PeerServiceServer::new(peer_service)
+                .max_decoding_message_size(limits::MESSAGE_BYTES_MAX * 4),
+        ),
+    );
+    let cluster = join(&control, &mut ground).await?;
+    let running = start_driver(
+        &mut ground,
+        &control,
+        control_events,
+        handlers,
+        &runtimes,
+        cluster,
+    )?;
+    // A second set is impossible: this is the only place that sets it.
+    let _only = driver_place.set(running.driver.clone());
+    let front = Front {
+        client: listeners.client,
+        http: listeners.http,
+        peers,
+        peer_address,
+    };
+    finish(builder, ground, control, running, front, cluster, runtimes).await
+}
+
+/// The ports that are served last, and the one that is served already.
+struct Front {
+    client: tokio::net::TcpListener,
+    http: tokio::net::TcpListener,
+    peers: Serving,
+    peer_address: std::net::SocketAddr,
+}
+
+/// Opens the directory, notes this start in it, and opens the log if the directory belongs to a cluster already.
+fn prepare_ground(builder: &MemberBuilder) -> Result<Ground, StartError> {
+    let (path, scratch): (PathBuf, _) = match &builder.data_directory {
+        Some(path) => (path.clone(), None),
+        None => {
+            let scratch = ScratchDirectory::create().map_err(store::io_error)?;
+            (scratch.path().to_owned(), Some(scratch))
+        }
+    };
+    let expectation = DirectoryExpectation {
+        member_name: builder.name.clone(),
+        cluster: None,
+        now: Clock.wall(),
+    };
+    let directory = DataDirectory::open(&path, &expectation)?;
+    let log = match directory.identity().cluster {
+        Some(cluster) => Some(store::open_log(&directory, cluster)?),
+        None => None,
+    };
+    let start = StartNonce(random_number().map_err(store::io_error)?);
+    let member = directory.identity().member;
+    let identity = PeerIdentity {
+        cluster: OnceLock::new(),
+        member,
+        start,
+    };
+    Ok(Ground {
+        directory,
+        scratch,
+        identity: Arc::new(identity),
+        log,
+    })
+}
+
+fn member_info(builder: &MemberBuilder, listeners: &Listeners, id: MemberId) -> MemberInfo {
+    MemberInfo {
+        id,
+        name: builder.name.clone(),
+        zone: builder.zone.clone(),
+        client_address: address_of(&listeners.client).to_string(),
+        peer_address: address_of(&listeners.peer).to_string(),
+        http_address: address_of(&listeners.http).to_string(),
+        witness: builder.witness,
+        feature_level: FEATURE_LEVEL,
+    }
+}
+
+fn control_options(
+    builder: &MemberBuilder,
+    ground: &Ground,
+    member: MemberInfo,
+) -> Result<ControlOptions, StartError> {
+    let metadata = RedbStore::open(ground.directory.metadata_path())?;
+    Ok(ControlOptions {
+        member,
+        cluster_name: builder.cluster.clone(),
+        join: builder.join.clone(),
+        expect: builder.expected(),
+        store: Arc::new(metadata),
+        known_cluster: ground.directory.identity().cluster,
+        new_cluster: ClusterId(random_cluster().map_err(store::io_error)?),
+        fresh: ground.identity.start,
+        store_report: ground
+            .log
+            .as_ref()
+            .map_or(StoreReport::Empty, |log| log.report),
+        join_deadline: builder.join_deadline,
+        clock: Clock,
+    })
+}
+
+fn random_cluster() -> std::io::Result<u128> {
+    Ok(u128::from(random_number()?) << 64 | u128::from(random_number()?))
+}
+
+/// Joins the cluster and has this process start recorded (PROTOCOL I18, §5).
+async fn join(control: &ControlPlane, ground: &mut Ground) -> Result<ClusterId, StartError> {
+    let watcher = spawn::task("say-why", say_why_it_waits(control.clone()));
+    let joined = control.join().await;
+    watcher.abort();
+    joined?;
+    let cluster = control.view().cluster.id().unwrap_or_default();
+    ground.directory.set_cluster(cluster)?;
+    // A second set is impossible: a member joins once.
+    let _only = ground.identity.cluster.set(cluster);
+    Ok(cluster)
+}
+
+/// A member that cannot join says why, again and again, until it has.
+async fn say_why_it_waits(control: ControlPlane) {
+    loop {
+        tokio::time::sleep(WAITING_SAID_EVERY).await;
+        if let Some((why, asked)) = control.waiting() {
+            tracing::warn!(why, %asked, "not in the cluster yet");
+        }
+    }
+}
+
+/// The threads that drive replicas and run attempts.
+struct Running {
+    driver: DriverHandle,
+    execution: Execution,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+fn start_driver(
+    ground: &mut Ground,
+    control: &ControlPlane,
+    control_events: ControlEvents,
+    handlers: HandlerRegistry,
+    runtimes: &Runtimes,
+    cluster: ClusterId,
+) -> Result<Running, StartError> {
+    let opened = match ground.log.take() {
+        Some(opened) => opened,
+        None => store::open_log(&ground.directory, cluster)?,
+    };
+    let member = ground.identity.member;
+    let (log, recovered): (_, Vec<RecoveredReplica>) =
+        opened.settle(&control.view().cluster, member)?;
+    let (reports, reports_receiver) = mpsc::channel(REPORTS_QUEUED_MAX);
+    let options = ExecutionOptions {
+        member,
+        scratch_directory: scratch_of(ground.directory.path()),
+        runtime: runtimes.execution(),
+        environment: MemberEnvironment::of_this_process(),
+    };
+    let execution = Execution::start(options, handlers, reports);
+    let (driver, handle) = Driver::new(DriverOptions {
+        member,
+        start: ground.identity.start,
+        recovered,
+        committer: Committer::start(log)?,
+        control: control.clone(),
+        control_events,
+        execution: execution.clone(),
+        reports: reports_receiver,
+        links: Links::new(Arc::clone(&ground.identity)),
+        clock: Clock,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let (ended_sender, ended) = watch::channel(None);
+    let thread = spawn::thread("ringhold-ring", move || {
+        drive(driver, stopped, &ended_sender)
+    })
+    .map_err(StartError::Thread)?;
+    Ok(Running {
+        driver: handle,
+        execution,
+        stop,
+        ended,
+        thread,
+    })
+}
+
+/// Programs that name no working directory run here.
+fn scratch_of(directory: &Path) -> PathBuf {
+    directory.join("scratch")
+}
+
+/// The partition thread: a runtime of its own, one thread, no locks (DESIGN §4).
+fn drive(
+    driver: Driver,
+    stopped: watch::Receiver<bool>,
+    ended: &watch::Sender<Option<Result<(), String>>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(driver.run(stopped)),
+        Err(error) => Err(format!("the partition thread has no runtime: {error}")),
+    };
+    if let Err(reason) = &result {
+        tracing::error!(reason, "the member stops");
+    }
+    ended.send_replace(Some(result));
+}
+
+async fn finish(
+    builder: MemberBuilder,
+    ground: Ground,
+    control: ControlPlane,
+    running: Running,
+    front: Front,
+    cluster: ClusterId,
+    runtimes: Runtimes,
+) -> Result<Member, StartError> {
+    let member = ground.identity.member;
+    let executors = builder.templates.exact().to_vec();
+    let api = Api::start(ApiOptions {
+        member,
+        driver: running.driver.clone(),
+        control: control.clone(),
+        templates: Arc::new(builder.templates),
+        clock: Clock,
+    });
+    spawn::task(
+        "create-executors",
+        create_executors(control.clone(), executors),
+    );
+    let readiness = Readiness {
+        member,
+        control: control.clone(),
+        driver: running.driver.clone(),
+    };
+    let servers = Servers::start(ServersOptions {
+        client: front.client,
+        http: front.http,
+        peers: front.peers,
+        peer_address: front.peer_address,
+        api,
+        readiness: Arc::new(readiness),
+    })
+    .await;
+    Ok(Member {
+        id: member,
+        name: builder.name,
+        cluster,
+        control,
+        execution: running.execution,
+        servers,
+        stop: running.stop,
+        ended: running.ended,
+        partition_thread: Some(running.thread),
+        _runtimes: runtimes,
+        _directory: ground.directory,
+        _scratch: ground.scratch,
+    })
+}
+
+/// Creates the executors that the configuration names, once enough members are there for their copies.
+async fn create_executors(control: ControlPlane, mut configs: Vec<ExecutorConfig>) {
+    while !configs.is_empty() {
+        let mut waiting = Vec::new();
+        for config in configs {
+            let command = Command::CreateExecutor {
+                config: config.clone(),
+            };
+            match control.propose(command, EXECUTOR_PATIENCE).await {
+                Ok(Response::Refused(ringhold_control::Refused::ExecutorDiffers { setting })) => {
+                    tracing::warn!(
+                        executor = %config.name, %setting,
+                        "the cluster has this executor with another setting; the cluster's counts"
+                    );
+                }
+                Ok(Response::Refused(reason)) => {
+                    tracing::info!(executor = %config.name, %reason, "not created yet");
+                    waiting.push(config);
+                }
+                Ok(_) => tracing::info!(executor = %config.name, "executor is there"),
+                Err(error) => {
+                    tracing::debug!(executor = %config.name, %error, "not created yet");
+                    waiting.push(config);
+                }
+            }
+        }
+        configs = waiting;
+        if !configs.is_empty() {
+            tokio::time::sleep(EXECUTOR_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Opens the shared log of a directory and turns what it holds into replicas.
+
+use std::io;
+
+use ringhold_control::{Cluster, StoreReport};
+use ringhold_replica::RecoveredReplica;
+use ringhold_storage::{
+    DataDirectory, LogOptions, LogRecord, RecordKind, RecordLog, SegmentedLog, StorageError,
+};
+use ringhold_types::{
+    ClusterId, Lsn, MemberId, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
+};
+
+use super::StartError;
+use crate::partition::recover;
+
+/// The log, and what was in it.
+pub(super) struct OpenedLog {
+    log: SegmentedLog,
+    replicas: Vec<RecoveredReplica>,
+    /// The tail was cut: replicas that should be here and are not listed may have lost everything.
+    unlisted_cut: bool,
+    /// What to tell the cluster.
+    pub(super) report: StoreReport,
+}
+
+/// Opens the log. Rot, or records that cannot be understood, make the store doubtful: it starts over empty as a new
+/// incarnation, and catches up (PROTOCOL I9, §5).
+pub(super) fn open_log(
+    directory: &DataDirectory,
+    cluster: ClusterId,
+) -> Result<OpenedLog, StartError> {
+    let path = directory.log_path();
+    let (mut log, found) = SegmentedLog::open(&path, LogOptions::for_cluster(cluster))?;
+    let mut doubt = found.damage.map(|damage| damage.to_string());
+    let mut replicas = Vec::new();
+    if doubt.is_none() {
+        let recovered: Result<Vec<_>, _> = found.replicas.into_iter().map(recover).collect();
+        match recovered {
+            Ok(recovered) => replicas = recovered,
+            Err(error) => doubt = Some(error.to_string()),
+        }
+    }
+    let report = match &doubt {
+        Some(doubt) => {
+            tracing::error!(
+                doubt,
+                "the store cannot be trusted; this member starts over empty"
+            );
+            log.start_over()?;
+            StoreReport::Doubtful
+        }
+        None if found.created => StoreReport::Empty,
+        None => StoreReport::Intact,
+    };
+    Ok(OpenedLog {
+        log,
+        replicas,
+        unlisted_cut: found.unlisted_cut && doubt.is_none(),
+        report,
+    })
+}
+
+impl OpenedLog {
+    /// The log and its replicas, after replicas that the log lost with its tail have been marked.
+    pub(super) fn settle(
+        mut self,
+        cluster: &Cluster,
+        member: MemberId,
+    ) -> Result<(Box<dyn RecordLog>, Vec<RecoveredReplica>), StorageError> {
+        if self.unlisted_cut {
+            let listed = |key: &PartitionKey| self.replicas.iter().any(|r| r.partition == *key);
+            let missing: Vec<(PartitionKey, ReplicaId)> = seats_of(cluster, member)
+                .into_iter()
+                .filter(|(partition, _)| !listed(partition))
+                .collect();
+            let marks: Vec<LogRecord> = missing
+                .iter()
+                .map(|(key, replica)| LogRecord::bare(RecordKind::CutMark, *key, *replica))
+                .collect();
+            self.log.append(&marks)?;
+            self.log.settle_unlisted_cut()?;
+            self.log.sync()?;
+            self.replicas.extend(
+                missing
+                    .into_iter()
+                    .map(|(key, id)| empty_and_marked(key, id)),
+            );
+        }
+        Ok((Box::new(self.log), self.replicas))
+    }
+}
+
+/// The seats that this member has on disk, by the cluster's state.
+fn seats_of(cluster: &Cluster, member: MemberId) -> Vec<(PartitionKey, ReplicaId)> {
+    let mut seats = Vec::new();
+    for (executor, record) in cluster.executors() {
+        if record.config.persistence != Persistence::Fsync {
+            continue;
+        }
+        for (number, partition) in (0..).zip(&record.partitions) {
+            let own = partition
+                .in_sync
+                .iter()
+                .find(|replica| replica.member == member);
+            if let (Some(replica), true) = (own, partition.materialised) {
+                let partition = PartitionNumber(number);
+                seats.push((
+                    PartitionKey {
+                        executor: *executor,
+                        partition,
+                    },
+                    *replica,
+                ));
+            }
+        }
+    }
+    seats
+}
+
+fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> RecoveredReplica {
+    RecoveredReplica {
+        partition,
+        replica,
+        ring: None,
+        ring_lsn: Lsn::ZERO,
+        ring_term: Term::ZERO,
+        entries: Vec::new(),
+        commit: Lsn::ZERO,
+        cut_mark: true,
+    }
+}
+
+/// An error of the small files beside the log.
+pub(super) fn io_error(source: io::Error) -> StartError {
+    StartError::Directory(source)
+}

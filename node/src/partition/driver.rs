@@ -1,0 +1,400 @@
+//! The driver's loop: select one event, step, drain a few more, then persist, send, reply, start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use futures_util::FutureExt;
+use ringhold_control::Cluster;
+use ringhold_replica::{
+    Effects, Event, Member, MemberOptions, Note, PersistToken, RecoveredReplica, Registration,
+    Reply, RequestToken, RoleView, Sound, Timing,
+};
+use ringhold_types::{ControlIndex, ExecutorConfig, ExecutorId, MemberId, StartNonce};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::committer::{Committer, CommitterReport};
+use super::handle::{
+    DriverHandle, GONE_QUEUED_MAX, NOTICES_QUEUED_MAX, PEER_BATCHES_QUEUED_MAX, PeerBatch,
+    Question, REQUESTS_QUEUED_MAX,
+};
+use super::proposals::Proposals;
+use super::view::{Counters, MemberView};
+use crate::clock::Clock;
+use crate::control::{ControlEvent, ControlEvents, ControlPlane};
+use crate::execution::{AttemptReport, Execution};
+use crate::peer::Links;
+
+/// Events of one turn: enough that a prepare carries many tasks, few enough that heartbeats are never late.
+const EVENTS_PER_TURN_MAX: usize = 512;
+
+/// What the driver is made of.
+pub struct DriverOptions {
+    /// This member.
+    pub member: MemberId,
+    /// This process start.
+    pub start: StartNonce,
+    /// Replicas found on disk.
+    pub recovered: Vec<RecoveredReplica>,
+    /// The log's thread.
+    pub committer: Committer,
+    /// The control plane.
+    pub control: ControlPlane,
+    /// What it reports, in order.
+    pub control_events: ControlEvents,
+    /// The pools.
+    pub execution: Execution,
+    /// What they report.
+    pub reports: mpsc::Receiver<AttemptReport>,
+    /// The ways to other members.
+    pub links: Links,
+    /// The member's clock.
+    pub clock: Clock,
+}
+
+/// Owns the machine of this member's replicas.
+pub struct Driver {
+    machine: Member<Sound>,
+    member: MemberId,
+    start: StartNonce,
+    clock: Clock,
+    committer: Committer,
+    log_reports: watch::Receiver<CommitterReport>,
+    control_events: ControlEvents,
+    execution: Execution,
+    reports: mpsc::Receiver<AttemptReport>,
+    links: Links,
+    proposals: Proposals,
+    questions: mpsc::Receiver<Question>,
+    peers: mpsc::Receiver<PeerBatch>,
+    notices: mpsc::Receiver<Event>,
+    gone: mpsc::Receiver<RequestToken>,
+    /// Who waits for which answer; bounded by the machine's bounds on waiters and queued requests.
+    callers: BTreeMap<RequestToken, oneshot::Sender<Reply>>,
+    /// Configurations of executors, for starting attempts.
+    configs: BTreeMap<ExecutorId, Arc<ExecutorConfig>>,
+    cluster: Arc<Cluster>,
+    applied: ControlIndex,
+    registered: bool,
+    persisted: PersistToken,
+    disk_nearly_full: bool,
+    /// A replica's role has changed since the view was published.
+    roles_changed: bool,
+    counters: Counters,
+    view: watch::Sender<Arc<MemberView>>,
+}
+
+impl Driver {
+    /// Prepares a driver; [`Self::run`] drives it.
+    #[must_use]
+    pub fn new(options: DriverOptions) -> (Self, DriverHandle) {
+        let (questions_sender, questions) = mpsc::channel(REQUESTS_QUEUED_MAX);
+        let (peers_sender, peers) = mpsc::channel(PEER_BATCHES_QUEUED_MAX);
+        let (notices_sender, notices) = mpsc::channel(NOTICES_QUEUED_MAX);
+        let (gone_sender, gone) = mpsc::channel(GONE_QUEUED_MAX);
+        let cluster = Arc::new(Cluster::new());
+        let (view_sender, view) = watch::channel(Arc::new(MemberView::before_start(&cluster)));
+        let handle = DriverHandle {
+            questions: questions_sender,
+            peers: peers_sender,
+            notices: notices_sender.clone(),
+            gone: gone_sender,
+            view,
+            tokens: Arc::new(AtomicU64::new(1)),
+        };
+        let machine_options = MemberOptions {
+            id: options.member,
+            start: options.start,
+            rules: Sound,
+            timing: Timing::default(),
+        };
+        let driver = Self {
+            machine: Member::new(machine_options, options.recovered, options.clock.now()),
+            member: options.member,
+            start: options.start,
+            clock: options.clock,
+            log_reports: options.committer.reports(),
+            committer: options.committer,
+            control_events: options.control_events,
+            execution: options.execution,
+            reports: options.reports,
+            links: options.links,
+            proposals: Proposals::new(options.control, notices_sender),
+            questions,
+            peers,
+            notices,
+            gone,
+            callers: BTreeMap::new(),
+            configs: BTreeMap::new(),
+            cluster,
+            applied: ControlIndex::ZERO,
+            registered: false,
+            persisted: PersistToken::default(),
+            disk_nearly_full: false,
+            roles_changed: false,
+            counters: Counters::default(),
+            view: view_sender,
+        };
+        (driver, handle)
+    }
+
+    /// Drives the machine until `stop` says so or something fatal happens.
+    ///
+    /// # Errors
+    /// What made the member stop, for its last log line and exit code.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+        loop {
+            let mut effects = Effects::default();
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = self.next_event(&mut effects) => {}
+            }
+            self.drain(&mut effects);
+            let now = self.clock.now();
+            self.machine.finish_turn(now, &mut effects);
+            self.counters.turns += 1;
+            if let Some(reason) = effects.fatal.take() {
+                return Err(reason);
+            }
+            self.perform(effects).await?;
+            self.publish();
+        }
+    }
+
+    /// Waits for one event and steps it.
+    async fn next_event(&mut self, effects: &mut Effects) {
+        let timer = self.machine.deadline().map(|tick| self.clock.until(tick));
+        let sleep = async {
+            match timer {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            event = self.control_events.next() => match event {
+                Some(event) => self.on_control(event, effects),
+                // Without a control plane this member can neither renew nor lose its role in an orderly way.
+                None => effects.fatal = Some("the control plane has stopped".to_owned()),
+            },
+            changed = self.log_reports.changed() => match changed {
+                Ok(()) => self.on_log_report(effects),
+                Err(_) => effects.fatal = Some("the log's thread has stopped".to_owned()),
+            },
+            Some(batch) = self.peers.recv() => self.on_peer(batch, effects),
+            Some(report) = self.reports.recv() => self.on_attempt(report, effects),
+            Some(event) = self.notices.recv() => self.step(event, effects),
+            Some(token) = self.gone.recv() => self.on_gone(token, effects),
+            Some(question) = self.questions.recv() => self.on_question(question, effects),
+            () = sleep => self.step(Event::Timer, effects),
+        }
+    }
+
+    /// Takes what else is there already, up to a bound, so that one prepare and one flush carry it all.
+    fn drain(&mut self, effects: &mut Effects) {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            if effects.fatal.is_some() {
+                return;
+            }
+            if let Some(Some(event)) = self.control_events.next().now_or_never() {
+                self.on_control(event, effects);
+            } else if self.log_reports.has_changed().unwrap_or(false) {
+                self.on_log_report(effects);
+            } else if let Ok(batch) = self.peers.try_recv() {
+                self.on_peer(batch, effects);
+            } else if let Ok(report) = self.reports.try_recv() {
+                self.on_attempt(report, effects);
+            } else if let Ok(event) = self.notices.try_recv() {
+                self.step(event, effects);
+            } else if let Ok(token) = self.gone.try_recv() {
+                self.on_gone(token, effects);
+            } else if let Ok(question) = self.questions.try_recv() {
+                self.on_question(question, effects);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self, event: Event, effects: &mut Effects) {
+        self.counters.events += 1;
+        self.machine.step(self.clock.now(), event, effects);
+    }
+
+    fn on_control(&mut self, event: ControlEvent, effects: &mut Effects) {
+        match event {
+            ControlEvent::Applied {
+                index,
+                changes,
+                cluster,
+            } => {
+                let first = self.applied == ControlIndex::ZERO;
+                let update = super::update::control_update(super::update::Applied {
+                    index,
+                    changes: &changes,
+                    cluster: &cluster,
+                    member: self.member,
+                    start: self.start,
+                    whole: first,
+                });
+                self.registered |= matches!(update.registered, Some(Registration { .. }));
+                for (id, config) in &update.executors {
+                    self.configs.insert(*id, Arc::clone(config));
+                }
+                for id in &update.deleted {
+                    self.configs.remove(id);
+                }
+                self.links.update_members(&cluster, self.member);
+                self.cluster = cluster;
+                self.applied = index;
+                self.step(Event::Control(update), effects);
+                for (partition, to) in super::update::hand_overs(&self.cluster, self.member) {
+                    self.step(Event::HandOver { partition, to }, effects);
+                }
+            }
+            ControlEvent::Lease { sent, applied } => {
+                self.step(Event::ControlLease { sent, applied }, effects);
+            }
+            ControlEvent::Fatal(reason) => effects.fatal = Some(reason),
+        }
+    }
+
+    fn on_log_report(&mut self, effects: &mut Effects) {
+        let report = self.log_reports.borrow_and_update().clone();
+        self.disk_nearly_full = report.nearly_full;
+        if let Some(error) = report.failed {
+            effects.fatal = Some(format!("the log failed: {error}"));
+            return;
+        }
+        if report.persisted > self.persisted {
+            self.persisted = report.persisted;
+            self.step(Event::Persisted(report.persisted), effects);
+        }
+        for partition in report.copy_forward {
+            self.step(Event::CopyForward(partition), effects);
+        }
+    }
+
+    fn on_peer(&mut self, batch: PeerBatch, effects: &mut Effects) {
+        for message in batch.messages {
+            self.step(
+                Event::Message {
+                    from: batch.from,
+                    message,
+                },
+                effects,
+            );
+        }
+    }
+
+    fn on_attempt(&mut self, report: AttemptReport, effects: &mut Effects) {
+        self.step(
+            Event::Attempt {
+                token: report.token,
+                end: report.end,
+            },
+            effects,
+        );
+    }
+
+    fn on_gone(&mut self, token: RequestToken, effects: &mut Effects) {
+        if self.callers.remove(&token).is_some() {
+            self.step(Event::Gone(token), effects);
+        }
+    }
+
+    fn on_question(&mut self, question: Question, effects: &mut Effects) {
+        self.callers.insert(question.asked.token, question.answer);
+        self.step(Event::Asked(question.asked), effects);
+    }
+
+    /// Persist, send, reply, start: in this order (DESIGN §4).
+    async fn perform(&mut self, effects: Effects) -> Result<(), String> {
+        if let Some(token) = effects.persist_token {
+            self.counters.records += effects.persist.len() as u64;
+            let records = effects
+                .persist
+                .iter()
+                .map(super::records::to_log_record)
+                .collect();
+            let handed = self.committer.hand_over(records, token).await;
+            handed.map_err(|error| format!("nothing can be stored any more: {error}"))?;
+        }
+        self.counters.messages_sent += effects.send.len() as u64;
+        self.counters.messages_dropped += self.links.send(effects.send);
+        for (token, reply) in effects.replies {
+            self.counters.replies += 1;
+            if let Some(caller) = self.callers.remove(&token) {
+                // The caller may just have gone; then nobody waits for this answer.
+                let _gone = caller.send(reply);
+            }
+        }
+        for attempt in effects.starts {
+            self.counters.starts += 1;
+            self.begin(attempt);
+        }
+        for token in effects.aborts {
+            self.execution.abort(token);
+        }
+        for change in effects.proposals {
+            self.proposals.propose(change);
+        }
+        for note in effects.notes {
+            tracing::debug!(?note, "replica");
+            self.roles_changed |= matches!(note, Note::TookOver(_) | Note::SteppedDown(_));
+            *self
+                .counters
+                .notes
+                .entry(super::update::note_name(note))
+                .or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, attempt: ringhold_replica::StartAttempt) {
+        match self.configs.get(&attempt.token.partition.executor) {
+            Some(config) => self.execution.begin(attempt, Arc::clone(config)),
+            // The executor was deleted in this very turn; so was the partition, and nobody waits for a report.
+            None => tracing::warn!(token = ?attempt.token, "an attempt of a deleted executor"),
+        }
+    }
+
+    /// Publishes the view when something that others look at has changed.
+    fn publish(&mut self) {
+        let running_attempts = self.execution.running();
+        let former = Arc::clone(&self.view.borrow());
+        let unchanged = former.index == self.applied
+            && former.disk_nearly_full == self.disk_nearly_full
+            && !self.roles_changed
+            && !self.counters.turns.is_multiple_of(VIEW_EVERY_TURNS);
+        if unchanged {
+            return;
+        }
+        self.roles_changed = false;
+        let with_role = |wanted: RoleView| {
+            let replicas = self
+                .machine
+                .replicas()
+                .filter(move |it| it.role() == wanted);
+            replicas
+                .map(|replica| replica.partition())
+                .collect::<Vec<_>>()
+        };
+        let answering = with_role(RoleView::Leading).len();
+        let taking_over = with_role(RoleView::TakingOver);
+        self.view.send_replace(Arc::new(MemberView {
+            index: self.applied,
+            cluster: Arc::clone(&self.cluster),
+            registered: self.registered,
+            answering,
+            taking_over,
+            running_attempts,
+            disk_nearly_full: self.disk_nearly_full,
+            counters: Arc::new(self.counters.clone()),
+        }));
+    }
+}
+
+/// Turns after which counters are published even when nothing else has changed.
+const VIEW_EVERY_TURNS: u64 = 256;

@@ -1,0 +1,60 @@
+//! Carries a primary's proposals to the control plane, a bounded number at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringhold_control::{Command, Response};
+use ringhold_replica::Event;
+use ringhold_types::ConfigurationChange;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::control::ControlPlane;
+use crate::spawn;
+
+/// Proposals under way at once: a failover of 271 partitions must not open 271 streams to the Raft leader.
+const UNDER_WAY_MAX: usize = 64;
+/// After this time a proposal's outcome is unknown; the machine settles it by itself (PROTOCOL I6).
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Proposes changes in the background.
+#[derive(Clone)]
+pub(super) struct Proposals {
+    control: ControlPlane,
+    notices: mpsc::Sender<Event>,
+    places: Arc<Semaphore>,
+}
+
+impl Proposals {
+    pub(super) fn new(control: ControlPlane, notices: mpsc::Sender<Event>) -> Self {
+        Self {
+            control,
+            notices,
+            places: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
+        }
+    }
+
+    /// Proposes `change`. A refusal comes back as an event; an unknown outcome does not: the change may still win. Without a
+    /// free place nothing is sent, and the machine asks again.
+    pub(super) fn propose(&self, change: ConfigurationChange) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return;
+        };
+        let (control, notices) = (self.control.clone(), self.notices.clone());
+        spawn::task("propose", async move {
+            let answer = control
+                .propose(Command::Change(change.clone()), PATIENCE)
+                .await;
+            drop(place);
+            match answer {
+                Ok(Response::Refused(reason)) => {
+                    tracing::debug!(partition = %change.partition, %reason, "proposal refused");
+                    let _closed = notices.send(Event::ProposalRefused(change)).await;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(partition = %change.partition, %error, "proposal without answer");
+                }
+            }
+        });
+    }
+}

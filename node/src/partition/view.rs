@@ -1,0 +1,64 @@
+//! What the driver publishes after a turn, for those who answer without asking it.
+
+use std::sync::Arc;
+
+use ringhold_control::Cluster;
+use ringhold_types::{ControlIndex, PartitionKey};
+
+/// The member's state as of the driver's last turn.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    /// Control state that the driver has applied.
+    pub index: ControlIndex,
+    /// That state.
+    pub cluster: Arc<Cluster>,
+    /// Whether the record of this process's start was applied (PROTOCOL I18).
+    pub registered: bool,
+    /// Partitions that this member leads and answers for.
+    pub answering: usize,
+    /// Partitions that this member leads, but cannot answer for yet.
+    pub taking_over: Vec<PartitionKey>,
+    /// Attempts that run here.
+    pub running_attempts: usize,
+    /// Room on disk runs out: new tasks are refused.
+    pub disk_nearly_full: bool,
+    /// Counters for the metrics page.
+    pub counters: Arc<Counters>,
+}
+
+/// What the driver counts. Plain numbers: they are copied once per published view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Turns of the driver.
+    pub turns: u64,
+    /// Events it handled.
+    pub events: u64,
+    /// Log records handed to the disk.
+    pub records: u64,
+    /// Messages sent to peers.
+    pub messages_sent: u64,
+    /// Messages dropped because a peer's queue was full; the protocol repeats them.
+    pub messages_dropped: u64,
+    /// Requests answered.
+    pub replies: u64,
+    /// Attempts started.
+    pub starts: u64,
+    /// Notes of the machine by name: take-overs, fenced messages, re-runs and the like.
+    pub notes: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl MemberView {
+    /// The view before anything was applied.
+    pub(super) fn before_start(cluster: &Arc<Cluster>) -> Self {
+        Self {
+            index: ControlIndex::ZERO,
+            cluster: Arc::clone(cluster),
+            registered: false,
+            answering: 0,
+            taking_over: Vec::new(),
+            running_attempts: 0,
+            disk_nearly_full: false,
+            counters: Arc::new(Counters::default()),
+        }
+    }
+}

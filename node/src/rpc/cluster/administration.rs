@@ -1,0 +1,133 @@
+//! What operators do to a cluster: drain, forget, create.
+
+use std::time::Duration;
+
+use ringhold_control::{Command, Refused, Response};
+use ringhold_proto::{ApiError, v1};
+use ringhold_types::{ErrorCode, ExecutorConfig, MemberId, PartitionKey};
+
+use super::super::api::Api;
+use super::super::api_error;
+use super::{members, partitions};
+
+/// How long an administrative command may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Begins or ends a drain.
+pub(super) async fn drain(
+    api: &Api,
+    request: v1::DrainMemberRequest,
+) -> Result<v1::DrainMemberResponse, ApiError> {
+    api.check_cluster(request.cluster_id.as_deref())?;
+    let member = find(api, &request.member)?;
+    propose(
+        api,
+        Command::Drain {
+            member,
+            draining: !request.undo,
+        },
+    )
+    .await?;
+    Ok(v1::DrainMemberResponse {
+        member: members::member_named(api, &request.member),
+    })
+}
+
+/// Takes a member out for good.
+pub(super) async fn forget(
+    api: &Api,
+    request: v1::ForgetMemberRequest,
+) -> Result<v1::ForgetMemberResponse, ApiError> {
+    api.check_cluster(request.cluster_id.as_deref())?;
+    let member = find(api, &request.member)?;
+    let command = Command::Forget {
+        member,
+        process_ended: request.process_ended,
+    };
+    let Response::Forgotten { removed, lost } = propose(api, command).await? else {
+        return Err(api_error(
+            ErrorCode::Internal,
+            "a forget was answered with something else",
+        ));
+    };
+    let name_all = |keys: Vec<PartitionKey>| keys.iter().map(|key| name_of(api, *key)).collect();
+    Ok(v1::ForgetMemberResponse {
+        removed: name_all(removed),
+        lost: name_all(lost.into_iter().map(|(key, _)| key).collect()),
+    })
+}
+
+/// Creates an executor.
+pub(super) async fn create_executor(
+    api: &Api,
+    request: v1::CreateExecutorRequest,
+) -> Result<v1::CreateExecutorResponse, ApiError> {
+    api.check_cluster(request.cluster_id.as_deref())?;
+    let message = request
+        .config
+        .ok_or_else(|| api_error(ErrorCode::InvalidArgument, "the request has no config"))?;
+    let config = ExecutorConfig::try_from(message)?;
+    let name = config.name.to_string();
+    let Response::Executor { id } = propose(api, Command::CreateExecutor { config }).await? else {
+        return Err(api_error(
+            ErrorCode::Internal,
+            "a create was answered with something else",
+        ));
+    };
+    let mut view = api.driver.watch();
+    let appeared = view.wait_for(|view| view.cluster.executors().contains_key(&id));
+    if tokio::time::timeout(PATIENCE, appeared).await.is_err() {
+        let message = format!("executor {name} is created, but this member is behind; ask again");
+        return Err(api_error(ErrorCode::Unavailable, message));
+    }
+    let executor = partitions::executor_named(api, &name)?;
+    Ok(v1::CreateExecutorResponse {
+        executor: Some(executor),
+    })
+}
+
+fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
+    members::find(&api.cluster(), name).ok_or_else(|| {
+        let message = format!("there is no member {name}; `ringhold member ls` lists them");
+        api_error(ErrorCode::InvalidArgument, message)
+    })
+}
+
+async fn propose(api: &Api, command: Command) -> Result<Response, ApiError> {
+    match api.control.propose(command, PATIENCE).await {
+        Ok(Response::Refused(reason)) => Err(refusal(api, &reason)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(api_error(ErrorCode::Unavailable, error.to_string())),
+    }
+}
+
+fn refusal(api: &Api, reason: &Refused) -> ApiError {
+    let code = match reason {
+        Refused::Invalid { .. } | Refused::ExecutorDiffers { .. } => {
+            ErrorCode::InvalidConfiguration
+        }
+        Refused::Unknown => ErrorCode::InvalidArgument,
+        _ => ErrorCode::FailedPrecondition,
+    };
+    let mut error = api_error(code, reason.to_string());
+    if let Refused::MayBeRunning { would_lose } = reason {
+        let names: Vec<String> = would_lose
+            .iter()
+            .map(|key| name_of(api, *key))
+            .map(|name| format!("{}/{}", name.executor, name.partition))
+            .collect();
+        error = error.with_metadata("would_lose", names.join(","));
+    }
+    error
+}
+
+fn name_of(api: &Api, key: PartitionKey) -> v1::PartitionName {
+    let cluster = api.cluster();
+    let executor = cluster.executors().get(&key.executor);
+    v1::PartitionName {
+        executor: executor
+            .map(|record| record.config.name.to_string())
+            .unwrap_or_default(),
+        partition: key.partition.0,
+    }
+}

@@ -1,0 +1,271 @@
+//! List: pages of tasks, partition by partition, each page from the primaries.
+
+use std::time::Duration;
+
+use ringhold_proto::convert::{millis_from_duration, status_from_number};
+use ringhold_proto::{ApiError, v1};
+use ringhold_replica::{Reply, Request};
+use ringhold_types::{
+    ErrorCode, ExecutorId, ExecutorName, Millis, PartitionKey, PartitionNumber, Sequence, TaskId,
+    TaskStatus, limits,
+};
+
+use super::super::api::Api;
+use super::super::forward::Client;
+use super::super::operation::{Call, Operation};
+use super::view::{Wanted, task_view};
+use super::{api_error, executor_name, forward};
+
+/// Tasks of a page whose size is not stated.
+const PAGE_DEFAULT: usize = 100;
+/// How long one partition may hold up a page before it is named as unavailable in it.
+const PARTITION_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a page begins: printed `executor/partition/sequence`, the sequence empty at a partition's beginning.
+#[derive(Clone, Debug)]
+struct Place {
+    executor: ExecutorName,
+    partition: PartitionNumber,
+    after: Option<Sequence>,
+}
+
+/// One partition's share of a page.
+struct ListPartition {
+    place: Place,
+    partition: PartitionKey,
+    request: v1::ListRequest,
+    statuses: Vec<TaskStatus>,
+    older_than: Option<Millis>,
+    most: usize,
+}
+
+/// A page of the tasks of one executor, or of all.
+pub(super) async fn list(
+    api: &Api,
+    call: Call,
+    request: v1::ListRequest,
+) -> Result<v1::ListResponse, ApiError> {
+    api.check_cluster(request.cluster_id.as_deref())?;
+    let page = match request.page_size {
+        0 => PAGE_DEFAULT,
+        size => (size as usize).min(limits::LIST_PAGE_MAX),
+    };
+    let statuses: Result<Vec<_>, _> = request
+        .statuses
+        .iter()
+        .map(|number| status_from_number(*number))
+        .collect();
+    let statuses = statuses?;
+    let older_than = request
+        .older_than
+        .as_ref()
+        .map(|span| millis_from_duration("older_than", span))
+        .transpose()?;
+    let start = parse_place(&request.page_token)?;
+    let mut response = v1::ListResponse::default();
+    for (place, partition) in places(api, &request, start.as_ref(), call.forwarded)? {
+        let most = page - response.tasks.len();
+        if most == 0 {
+            response.next_page_token = print_place(&place);
+            break;
+        }
+        let (statuses, request) = (statuses.clone(), request.clone());
+        let share = ListPartition {
+            place,
+            partition,
+            request,
+            statuses,
+            older_than,
+            most,
+        };
+        if share.append_to(api, call, &mut response).await {
+            break;
+        }
+    }
+    Ok(response)
+}
+
+/// The partitions in use from the place on where the page begins; a forwarded call is about that one partition.
+fn places(
+    api: &Api,
+    request: &v1::ListRequest,
+    start: Option<&Place>,
+    one_only: bool,
+) -> Result<Vec<(Place, PartitionKey)>, ApiError> {
+    let cluster = api.cluster();
+    let wanted = match request.executor.as_str() {
+        "" => None,
+        name => Some(executor_name(name)?),
+    };
+    if let Some(name) = &wanted {
+        api.existing_executor(name)?;
+    }
+    let mut executors: Vec<(&ExecutorName, ExecutorId, u32)> = cluster
+        .executors()
+        .iter()
+        .map(|(id, record)| {
+            (
+                &record.config.name,
+                *id,
+                record.config.partition_count.get(),
+            )
+        })
+        .filter(|(name, ..)| wanted.as_ref().is_none_or(|wanted| wanted == *name))
+        .filter(|(name, ..)| start.is_none_or(|start| **name >= start.executor))
+        .collect();
+    executors.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    let mut found = Vec::new();
+    for (name, executor, count) in executors {
+        let resumed = start.filter(|start| start.executor == *name);
+        let first = resumed.map_or(0, |start| start.partition.0);
+        for number in (first..count).map(PartitionNumber) {
+            let key = PartitionKey {
+                executor,
+                partition: number,
+            };
+            if !cluster.configuration(key).is_some_and(|c| c.materialised) {
+                continue;
+            }
+            let after = resumed
+                .filter(|start| start.partition == number)
+                .and_then(|start| start.after);
+            found.push((
+                Place {
+                    executor: name.clone(),
+                    partition: number,
+                    after,
+                },
+                key,
+            ));
+        }
+    }
+    if one_only {
+        found.truncate(1);
+    }
+    Ok(found)
+}
+
+impl ListPartition {
+    /// Adds this partition's tasks to the page. Returns whether the page ends here.
+    async fn append_to(&self, api: &Api, call: Call, response: &mut v1::ListResponse) -> bool {
+        let patience = api.deadline(PARTITION_PATIENCE).min(call.deadline);
+        let call = Call {
+            deadline: patience,
+            ..call
+        };
+        match api.on_primary(self.partition, call, self).await {
+            Ok(share) => {
+                response.tasks.extend(share.tasks);
+                response.unavailable.extend(share.unavailable);
+                response.next_page_token = share.next_page_token;
+                !response.next_page_token.is_empty()
+            }
+            Err(error) => {
+                response.unavailable.push(v1::UnavailablePartition {
+                    executor: self.place.executor.to_string(),
+                    partition: self.place.partition.0,
+                    error: Some(v1::Error::from(&error)),
+                });
+                false
+            }
+        }
+    }
+}
+
+impl Operation for ListPartition {
+    type Answer = v1::ListResponse;
+
+    async fn here(&self, api: &Api, call: Call, _tries: u32) -> Result<Self::Answer, ApiError> {
+        let request = Request::List {
+            after: self.place.after,
+            statuses: self.statuses.clone(),
+            older_than: self.older_than,
+            most: self.most,
+        };
+        let reply = api
+            .ask(call.connection, self.partition, call.deadline, request)
+            .await?;
+        let Reply::Page(page) = reply else {
+            return Err(api_error(
+                ErrorCode::Internal,
+                "a list was answered with something else",
+            ));
+        };
+        let id_of = |sequence| TaskId {
+            executor: self.place.executor.clone(),
+            partition: self.place.partition,
+            sequence,
+        };
+        let shown = page.tasks.iter().map(|view| {
+            task_view(
+                api.message_of(&id_of(view.entry.sequence)),
+                view,
+                Wanted::default(),
+            )
+        });
+        let next = page.next_after.map(|after| Place {
+            after: Some(after),
+            ..self.place.clone()
+        });
+        Ok(v1::ListResponse {
+            tasks: shown.collect(),
+            next_page_token: next.as_ref().map(print_place).unwrap_or_default(),
+            unavailable: Vec::new(),
+        })
+    }
+
+    async fn there(
+        &self,
+        mut client: Client,
+        patience: Duration,
+        _tries: u32,
+    ) -> Result<Self::Answer, ApiError> {
+        let request = v1::ListRequest {
+            executor: self.place.executor.to_string(),
+            page_size: u32::try_from(self.most).unwrap_or(u32::MAX),
+            page_token: print_place(&self.place),
+            ..self.request.clone()
+        };
+        let answer = client.list(forward::forwarded(request, patience)).await;
+        let answer = answer
+            .map_err(|status| forward::from_status(&status))?
+            .into_inner();
+        // The member that was asked is not the primary any more and named the partition as unavailable: ask again.
+        match answer.unavailable.first().and_then(|one| one.error.clone()) {
+            Some(error) => Err(ApiError::try_from(error)?),
+            None => Ok(answer),
+        }
+    }
+}
+
+fn print_place(place: &Place) -> String {
+    let after = place
+        .after
+        .map(|after| after.to_string())
+        .unwrap_or_default();
+    format!("{}/{}/{after}", place.executor, place.partition)
+}
+
+fn parse_place(token: &str) -> Result<Option<Place>, ApiError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let parse = || {
+        let mut parts = token.rsplitn(3, '/');
+        let after = match parts.next()? {
+            "" => None,
+            number => Some(Sequence::from_bits(number.parse().ok()?)),
+        };
+        let partition = PartitionNumber(parts.next()?.parse().ok()?);
+        let executor = ExecutorName::new(parts.next()?).ok()?;
+        Some(Place {
+            executor,
+            partition,
+            after,
+        })
+    };
+    parse().map(Some).ok_or_else(|| {
+        let message = format!("{token:?} is no page token of this service; begin without one");
+        api_error(ErrorCode::InvalidArgument, message)
+    })
+}

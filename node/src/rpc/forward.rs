@@ -1,0 +1,104 @@
+//! Channels to other members' client ports, for requests that this member does not lead.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ringhold_control::Cluster;
+use ringhold_proto::ApiError;
+use ringhold_proto::v1::executor_service_client::ExecutorServiceClient;
+use ringhold_types::{ErrorCode, MemberId, limits};
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::api_error;
+
+/// Marks a request that a member forwarded: it is not forwarded again.
+pub(super) const FORWARDED: &str = "ringhold-forwarded";
+/// A member that cannot be connected to in this time is asked again after the next change of the view.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Silence on the wire after which a ping is sent, and the time it has to be answered: a paused primary must not hold
+/// forwarded calls much longer than its failover takes.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// A client of another member.
+pub(super) type Client = ExecutorServiceClient<Channel>;
+
+/// Keeps one channel per member.
+pub(super) struct Forwarder {
+    member: MemberId,
+    /// Bounded by the number of members; a plain lock, never held across an await.
+    channels: Mutex<BTreeMap<MemberId, (String, Channel)>>,
+}
+
+impl Forwarder {
+    pub(super) fn new(member: MemberId) -> Self {
+        Self {
+            member,
+            channels: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// A client of `to`, connected when first used.
+    pub(super) fn client(&self, cluster: &Cluster, to: MemberId) -> Result<Client, ApiError> {
+        let record = cluster.members().get(&to).ok_or_else(|| {
+            api_error(
+                ErrorCode::Unavailable,
+                format!("member {to} is not known here"),
+            )
+        })?;
+        debug_assert_ne!(to, self.member, "a member does not forward to itself");
+        let channel = self.channel(to, &record.info.client_address)?;
+        Ok(ExecutorServiceClient::new(channel)
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX))
+    }
+
+    fn channel(&self, to: MemberId, address: &str) -> Result<Channel, ApiError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, channel)) = channels.get(&to)
+            && known == address
+        {
+            return Ok(channel.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
+            api_error(
+                ErrorCode::Internal,
+                format!("{address} is no address: {error}"),
+            )
+        })?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        channels.insert(to, (address.to_owned(), channel.clone()));
+        Ok(channel)
+    }
+}
+
+/// A request with the mark of a forwarded one and the time that is left.
+pub(super) fn forwarded<T>(message: T, patience: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert(FORWARDED, MetadataValue::from_static("1"));
+    request.set_timeout(patience);
+    request
+}
+
+/// What another member answered, or that it did not answer.
+pub(super) fn from_status(status: &Status) -> ApiError {
+    ApiError::from_status(status).unwrap_or_else(|| match status.code() {
+        tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => {
+            api_error(ErrorCode::Unavailable, "the primary did not answer in time")
+        }
+        _ => api_error(
+            ErrorCode::Unavailable,
+            format!("the primary cannot be asked: {status}"),
+        ),
+    })
+}

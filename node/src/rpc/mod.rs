@@ -1,0 +1,22 @@
+//! The gRPC face: answers what this member leads, forwards the rest to the primary. One file per operation.
+
+mod api;
+mod cluster;
+mod creation;
+mod executor;
+mod forward;
+mod materialise;
+mod operation;
+
+pub use api::{Api, ApiOptions};
+pub use cluster::ClusterServiceImpl;
+pub use creation::ExecutorTemplates;
+pub use executor::ExecutorServiceImpl;
+
+use ringhold_proto::ApiError;
+use ringhold_types::ErrorCode;
+
+/// An error without a time to retry after and without metadata.
+pub(crate) fn api_error(code: ErrorCode, message: impl Into<String>) -> ApiError {
+    ApiError::new(code, message)
+}
