@@ -150,16 +150,16 @@ impl DataDirectory {
 }
 
 fn make_directory(path: &Path) -> Result<(), StorageError> {
-    match RealFileSystem.create_directory(path) {
-        Ok(()) => Ok(()),
-        Err(error)
-            if error.kind() == io::ErrorKind::NotADirectory || path.exists() && !path.is_dir() =>
-        {
-            Err(StorageError::NotADirectory {
-                path: path.to_path_buf(),
-            })
+    let is_other = || path.exists() && !path.is_dir();
+    let made = RealFileSystem.create_directory(path);
+    match made {
+        Ok(()) if !is_other() => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotADirectory && !is_other() => {
+            Err(not_writable_or("create", path, error))
         }
-        Err(error) => Err(not_writable_or("create", path, error)),
+        _ => Err(StorageError::NotADirectory {
+            path: path.to_path_buf(),
+        }),
     }
 }
 

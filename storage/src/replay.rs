@@ -64,10 +64,10 @@ impl Replay {
         replica.apply(record, marked);
     }
 
-    /// The tail was cut here: every replica known so far may have lost entries.
+    /// The tail was cut here: every replica that holds anything may have lost entries.
     pub fn mark_all(&mut self) {
         for replica in self.replicas.values_mut() {
-            replica.cut_mark = true;
+            replica.cut_mark |= !replica.is_empty() || replica.pending.is_some();
         }
     }
 

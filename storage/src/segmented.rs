@@ -134,12 +134,8 @@ impl SegmentedLog {
             Ok(read) => {
                 log.index = read.index;
                 let torn_tail = log.resume(read.end)?;
-                let mut replicas = read.replicas;
-                for replica in &mut replicas {
-                    replica.cut_mark |= torn_tail.is_some();
-                }
                 let recovered = Recovered {
-                    replicas,
+                    replicas: read.replicas,
                     torn_tail,
                     unlisted_cut: log.unlisted_cut,
                     ..Recovered::default()
@@ -231,20 +227,36 @@ impl SegmentedLog {
         self.oldest_stated = end.oldest;
         self.unlisted_cut = end.unlisted_cut;
         self.files.release_before(end.oldest)?;
-        if !end.torn {
-            return Ok(None);
+        if end.torn {
+            self.unlisted_cut = true;
+            self.write_flags(BatchFlags {
+                cut_here: true,
+                unlisted_cut: true,
+            })?;
+            self.index.mark_all(self.files.current_number());
         }
-        self.unlisted_cut = true;
-        self.write_flags(BatchFlags {
-            cut_here: true,
-            unlisted_cut: true,
-        })?;
-        self.index.mark_all(self.files.current_number());
+        self.name_marks()?;
+        // A process that was killed may have left its last writes in memory only: what is reported must be durable.
+        self.files.sync()?;
         self.flush()?;
-        Ok(Some(TornTail {
+        Ok(end.torn.then_some(TornTail {
             segment: end.segment.0,
             offset: end.offset,
         }))
+    }
+
+    /// Writes a mark of its own for every replica that is marked because it was known when the tail was cut: the records
+    /// it was known from may be freed from now on.
+    fn name_marks(&mut self) -> Result<(), StorageError> {
+        let marks: Vec<LogRecord> = self
+            .index
+            .marked_without_name()
+            .into_iter()
+            .map(|(partition, replica)| LogRecord::bare(RecordKind::CutMark, partition, replica))
+            .collect();
+        let plan = self.plan(&marks)?;
+        self.reserve(&plan)?;
+        self.write_plan(&marks, &plan)
     }
 
     /// Begins a segment; everything before it is synced.
@@ -287,8 +299,14 @@ impl SegmentedLog {
 impl RecordLog for SegmentedLog {
     fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
         self.check_condition()?;
-        let plan = self.plan(records)?;
-        self.reserve(&plan)?;
+        let mut plan = self.plan(records)?;
+        match self.reserve(&plan) {
+            Err(StorageError::DiskFull { .. }) if self.files.end_early() => {
+                plan = self.plan(records)?;
+                self.reserve(&plan)?;
+            }
+            reserved => reserved?,
+        }
         let written = self.write_plan(records, &plan);
         self.or_poison(written)
     }

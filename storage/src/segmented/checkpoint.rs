@@ -22,7 +22,7 @@ const MAGIC: &[u8; 8] = b"rhlogck1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     pub(super) cluster: ClusterId,
-    /// It describes everything up to the end of this segment.
+    /// It describes everything up to the end of this segment; the next one was begun.
     pub(super) last_segment: SegmentNumber,
     /// The last batch of that segment.
     pub(super) synced: BatchNumber,

@@ -13,8 +13,10 @@ use super::{LogOptions, SegmentNumber};
 use crate::StorageError;
 use crate::file_system::{FileSystem, StorageFile};
 
-/// Files kept for writing again; more are removed. One is taken while the next is freed.
-const SPARE_FILES_MAX: usize = 2;
+/// Files that a log keeps, needed or to be written again: a small log swings between one and five needed segments.
+const FILES_KEPT: usize = 6;
+/// Files of any log that are kept to be written again: one is taken while the next is freed.
+const SPARE_FILES_MIN: usize = 2;
 
 /// All files of a log.
 pub(super) struct SegmentFiles {
@@ -213,6 +215,19 @@ impl SegmentFiles {
             )?;
         }
         Ok(())
+    }
+
+    /// Ends the current segment early if it cannot grow and a spare file has room already: that room is what lets promised
+    /// work end on a full disk. Returns whether it did.
+    pub(super) fn end_early(&mut self) -> bool {
+        let ready = self.spares.first().map_or(0, |spare| spare.length);
+        match &mut self.current {
+            Some(current) if ready > 2 * PAGE_BYTES && current.capacity > current.offset => {
+                current.capacity = current.offset;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Writes a batch at [`SegmentFiles::offset`]; `buffer` is filled up with zeros to the end of the page.
@@ -423,7 +438,9 @@ impl SegmentFiles {
     /// A file that is not needed: kept for writing again if it fits and not enough are.
     fn keep_or_remove(&mut self, path: PathBuf) -> Result<(), StorageError> {
         let (file, length) = self.open(&path)?;
-        if self.spares.len() >= SPARE_FILES_MAX || length > self.options.segment_bytes {
+        let enough = self.spares.len() >= SPARE_FILES_MIN
+            && self.spares.len() + self.used.len() >= FILES_KEPT;
+        if enough || length > self.options.segment_bytes {
             drop(file);
             return self.remove(&path);
         }

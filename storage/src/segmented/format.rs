@@ -223,8 +223,8 @@ pub(super) fn encode_batch(
     output[4..8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Appends a record. `commit` and `marked` are what is known of its replica by now: states carry both on, so that older
-/// records may go.
+/// Appends a record. `commit` is the highest one known of its replica by now, `marked` carries its cut mark with a state:
+/// so that older records may go.
 pub(super) fn encode_record(record: &LogRecord, commit: Lsn, marked: bool, output: &mut Vec<u8>) {
     let kind = match record.kind {
         RecordKind::Entry => 1,

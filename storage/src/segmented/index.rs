@@ -25,6 +25,8 @@ pub(super) struct PartitionIndex {
     pub(super) commit: Lsn,
     /// Where the mark of a cut tail stands, if the replica carries one.
     pub(super) cut_mark: Option<SegmentNumber>,
+    /// Whether that mark names the replica; else it marks all that were known from older records.
+    mark_is_named: bool,
     state: Option<StatePlace>,
     pending: Option<PendingPlace>,
     runs: Vec<Run>,
@@ -82,11 +84,24 @@ impl LogIndex {
         });
     }
 
-    /// The tail was cut in a segment: every partition known carries a mark.
+    /// The tail was cut in a segment: every replica that holds anything carries a mark.
     pub(super) fn mark_all(&mut self, segment: SegmentNumber) {
         for (key, replica) in self.keys() {
-            self.update(key, replica, |partition| partition.cut_mark = Some(segment));
+            self.update(key, replica, |partition| {
+                if partition.oldest().is_some() {
+                    partition.mark(segment, false);
+                }
+            });
         }
+    }
+
+    /// Replicas whose mark does not name them: the mark is of no use once what they are known from is gone.
+    pub(super) fn marked_without_name(&self) -> Vec<(PartitionKey, ReplicaId)> {
+        self.partitions
+            .iter()
+            .filter(|(_, partition)| partition.cut_mark.is_some() && !partition.mark_is_named)
+            .map(|(key, partition)| (*key, partition.progress.replica))
+            .collect()
     }
 
     /// Keeps the partitions a checkpoint names, with the commit and mark it names, and drops all others.
@@ -103,6 +118,8 @@ impl LogIndex {
                 }
                 partition.commit = partition.commit.max(summary.commit);
                 partition.cut_mark = summary.cut_mark;
+                // Every opening gives all marks names before anything else is written.
+                partition.mark_is_named = true;
             });
         }
     }
@@ -207,6 +224,7 @@ impl PartitionIndex {
             progress: Progress::new(replica),
             commit: Lsn::ZERO,
             cut_mark: None,
+            mark_is_named: false,
             state: None,
             pending: None,
             runs: Vec::new(),
@@ -219,13 +237,18 @@ impl PartitionIndex {
         match record.kind {
             RecordKind::Entry => self.push_entry(record.lsn, segment, step == Step::Entry),
             RecordKind::State => self.push_part(record, step, segment, bytes),
-            RecordKind::CutMark => self.cut_mark = Some(segment),
+            RecordKind::CutMark => self.mark(segment, true),
             RecordKind::CutMarkCleared => self.cut_mark = None,
             RecordKind::Reset | RecordKind::Forgotten => {}
         }
         if marked && matches!(step, Step::StateComplete { .. }) {
-            self.cut_mark = Some(segment);
+            self.mark(segment, true);
         }
+    }
+
+    fn mark(&mut self, segment: SegmentNumber, named: bool) {
+        self.cut_mark = Some(segment);
+        self.mark_is_named = named;
     }
 
     fn push_entry(&mut self, lsn: Lsn, segment: SegmentNumber, needed: bool) {

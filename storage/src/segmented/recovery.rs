@@ -93,6 +93,10 @@ pub(super) fn read_log(
     }
     newest.check_start(expected)?;
     log.read(&newest)?;
+    if end.torn {
+        log.settle();
+        log.replay.mark_all();
+    }
     let (replicas, index) = log.finish()?;
     Ok(ReadLog {
         replicas,
@@ -128,7 +132,7 @@ impl Reader<'_> {
         let checkpointed = self.checkpoint.map_or(BatchNumber(0), |found| found.synced);
         if self
             .checkpoint
-            .is_some_and(|found| found.last_segment > newest.header.number)
+            .is_some_and(|found| found.last_segment >= newest.header.number)
         {
             return Err(newest.damage("a later segment is missing"));
         }

@@ -198,26 +198,32 @@ impl SegmentedLog {
         Ok(batches)
     }
 
-    /// Flushes the current segment, writes what a restart may skip, and begins the next one.
+    /// Flushes the current segment, begins the next one, and writes what a restart may skip. The checkpoint comes last, so
+    /// that it also proves that the next segment exists.
     fn next_segment(&mut self) -> Result<(), StorageError> {
         self.flush()?;
+        let checkpoint = self.checkpoint();
+        self.begin_segment(checkpoint.last_segment.next())?;
+        match checkpoint.write(&*self.files.file_system, &self.files.directory) {
+            // A hint that finds no room is left out.
+            Err(StorageError::DiskFull { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the log needs now, at the synced end of the current segment.
+    fn checkpoint(&self) -> Checkpoint {
         let current = self.files.current_number();
         let oldest = self.index.oldest().unwrap_or(current.next());
         let needed = self.index.needed_segments();
         let dead = |number: &SegmentNumber| *number >= oldest && !needed.contains(number);
-        let checkpoint = Checkpoint {
+        Checkpoint {
             cluster: self.files.options.cluster,
             last_segment: current,
             synced: self.synced,
             skip: self.files.used().filter(dead).collect(),
             partitions: self.index.summaries().collect(),
-        };
-        match checkpoint.write(&*self.files.file_system, &self.files.directory) {
-            // A hint that finds no room is left out.
-            Err(StorageError::DiskFull { .. }) | Ok(()) => {}
-            Err(error) => return Err(error),
         }
-        self.begin_segment(current.next())
     }
 
     fn write_batch(

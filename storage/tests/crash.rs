@@ -1,0 +1,458 @@
+//! Random lives of a log: records of every kind, copies, restarts, crashes. What was synced is always found again.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use ringhold_storage::conformance::{partition, replica};
+use ringhold_storage::{
+    FileSystem, LogRecord, PartIndex, RecordKind, RecordLog, Recovered, SegmentedLog,
+    SimulatedFileSystem, StorageError, StoredReplica, replay,
+};
+use ringhold_types::{Lsn, PartitionKey, Term};
+use support::{DIRECTORY, open};
+
+const PARTITIONS: u32 = 5;
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// An entry that cuts `back` entries, in a batch with `more` after it.
+    Entries {
+        at: u32,
+        back: u64,
+        more: u64,
+        bytes: usize,
+    },
+    /// A state that lies `behind` the end of the log, in parts handed over `apart` or at once.
+    State {
+        at: u32,
+        behind: u64,
+        parts: u32,
+        apart: bool,
+        bytes: usize,
+    },
+    /// A snapshot from `ahead`.
+    Installed {
+        at: u32,
+        ahead: u64,
+        parts: u32,
+    },
+    Bare {
+        at: u32,
+        kind: RecordKind,
+    },
+    OtherReplica {
+        at: u32,
+    },
+    Forget {
+        at: u32,
+    },
+    Sync,
+    CopyForward,
+    Prepare,
+    Restart,
+    Crash {
+        seed: u64,
+    },
+    FailedSync {
+        seed: u64,
+    },
+    FailedWrite {
+        seed: u64,
+    },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let at = 0..PARTITIONS;
+    let bytes = 0..2500_usize;
+    prop_oneof![
+        12 => (at.clone(), 0..3_u64, 0..4_u64, bytes.clone())
+            .prop_map(|(at, back, more, bytes)| Action::Entries { at, back, more, bytes }),
+        3 => (at.clone(), 0..3_u64, 1..4_u32, any::<bool>(), bytes)
+            .prop_map(|(at, behind, parts, apart, bytes)| Action::State {
+                at, behind, parts, apart, bytes
+            }),
+        1 => (at.clone(), 0..9_u64, 1..4_u32)
+            .prop_map(|(at, ahead, parts)| Action::Installed { at, ahead, parts }),
+        1 => (at.clone(), any::<Index>()).prop_map(|(at, index)| Action::Bare {
+            at,
+            kind: *index.get(&[RecordKind::Reset, RecordKind::CutMark, RecordKind::CutMarkCleared]),
+        }),
+        1 => at.clone().prop_map(|at| Action::OtherReplica { at }),
+        1 => at.prop_map(|at| Action::Forget { at }),
+        8 => Just(Action::Sync),
+        4 => Just(Action::CopyForward),
+        1 => Just(Action::Prepare),
+        2 => Just(Action::Restart),
+        2 => any::<u64>().prop_map(|seed| Action::Crash { seed }),
+        1 => any::<u64>().prop_map(|seed| Action::FailedSync { seed }),
+        1 => any::<u64>().prop_map(|seed| Action::FailedWrite { seed }),
+    ]
+}
+
+/// The log, and what must be in it.
+struct Life {
+    disk: SimulatedFileSystem,
+    log: Option<SegmentedLog>,
+    /// Everything appended, after what the last crash left in the form of records.
+    records: Vec<LogRecord>,
+    /// How many of them are synced.
+    synced: usize,
+    unlisted_cut: bool,
+    incarnations: BTreeMap<u32, u64>,
+    copies: usize,
+    most_segments: u64,
+}
+
+/// Where a partition stands.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    commit: u64,
+    base: u64,
+    last: u64,
+}
+
+impl Life {
+    fn new() -> Self {
+        let disk = SimulatedFileSystem::new();
+        let (log, _) = open(&disk).expect("opens");
+        Self {
+            disk,
+            log: Some(log),
+            records: Vec::new(),
+            synced: 0,
+            unlisted_cut: false,
+            incarnations: BTreeMap::new(),
+            copies: 0,
+            most_segments: 0,
+        }
+    }
+
+    fn log(&mut self) -> &mut SegmentedLog {
+        self.log.as_mut().expect("the log is open")
+    }
+
+    fn model(&self, records: usize) -> Vec<StoredReplica> {
+        replay::replay(self.records[..records].iter().cloned()).expect("the model has no holes")
+    }
+
+    fn standing(&self, at: u32) -> Standing {
+        let all = self.model(self.records.len());
+        let found = all.iter().find(|found| found.partition == partition(at));
+        found.map_or(Standing::default(), |found| Standing {
+            commit: found.commit.0,
+            base: found.state.as_ref().map_or(0, |state| state.lsn.0),
+            last: found.last_lsn().0,
+        })
+    }
+
+    fn bare(&self, at: u32, kind: RecordKind) -> LogRecord {
+        let incarnation = self.incarnations.get(&at).copied().unwrap_or(1);
+        LogRecord::bare(kind, partition(at), replica(incarnation))
+    }
+
+    fn entry(&self, at: u32, lsn: u64, bytes: usize) -> LogRecord {
+        LogRecord {
+            lsn: Lsn(lsn),
+            term: Term(self.records.len() as u64),
+            commit: Lsn(self.standing(at).commit.max(lsn / 2)),
+            payload: Bytes::from(vec![lsn as u8 | 1; bytes]),
+            ..self.bare(at, RecordKind::Entry)
+        }
+    }
+
+    fn state(&self, at: u32, lsn: u64, parts: u32, bytes: usize) -> Vec<LogRecord> {
+        let part = |index| LogRecord {
+            lsn: Lsn(lsn),
+            term: Term(self.records.len() as u64),
+            commit: Lsn(lsn),
+            part: PartIndex {
+                index,
+                count: parts,
+            },
+            payload: Bytes::from(vec![index as u8; bytes]),
+            ..self.bare(at, RecordKind::State)
+        };
+        (0..parts).map(part).collect()
+    }
+
+    fn append(&mut self, records: Vec<LogRecord>) -> Result<(), StorageError> {
+        self.log().append(&records)?;
+        self.records.extend(records);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.log().sync()?;
+        self.synced = self.records.len();
+        self.most_segments = self.most_segments.max(self.log().statistics().segments);
+        Ok(())
+    }
+
+    fn copy_forward(&mut self) -> Result<(), StorageError> {
+        for wanted in self.log().copy_forward_wanted(2) {
+            let at = wanted.partition.0;
+            let last = self.standing(at).last;
+            let state = self.state(at, last, 2, 300);
+            self.copies += 1;
+            self.append(state)?;
+        }
+        self.sync()
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<(), StorageError> {
+        match *action {
+            Action::Entries {
+                at,
+                back,
+                more,
+                bytes,
+            } => {
+                let Standing { base, last, .. } = self.standing(at);
+                let first = (last + 1).saturating_sub(back).max(base + 1);
+                let entries = first..=first + more;
+                let entries = entries.map(|lsn| self.entry(at, lsn, bytes)).collect();
+                self.append(entries)
+            }
+            Action::State {
+                at,
+                behind,
+                parts,
+                apart,
+                bytes,
+            } => {
+                let lsn = self.standing(at).last.saturating_sub(behind);
+                let state = self.state(at, lsn, parts, bytes);
+                if !apart {
+                    return self.append(state);
+                }
+                state
+                    .into_iter()
+                    .try_for_each(|part| self.append(vec![part]))
+            }
+            Action::Installed { at, ahead, parts } => {
+                let lsn = self.standing(at).last + ahead;
+                let mut state = self.state(at, lsn, parts, 100);
+                state.iter_mut().for_each(|part| part.installed = true);
+                self.append(state)
+            }
+            Action::Bare { at, kind } => self.append(vec![self.bare(at, kind)]),
+            Action::OtherReplica { at } => {
+                *self.incarnations.entry(at).or_insert(1) += 1;
+                self.append(vec![self.entry(at, 1, 10)])
+            }
+            Action::Forget { at } => {
+                self.log().forget(partition(at))?;
+                self.records.push(self.bare(at, RecordKind::Forgotten));
+                Ok(())
+            }
+            Action::Sync => self.sync(),
+            Action::CopyForward => self.copy_forward(),
+            Action::Prepare => self.log().prepare(),
+            Action::Restart => {
+                self.log = None;
+                self.disk.kill();
+                self.reopen(self.records.len());
+                Ok(())
+            }
+            Action::Crash { seed } => {
+                self.crash(seed);
+                Ok(())
+            }
+            Action::FailedSync { seed } => {
+                self.disk.fail_sync_after(seed % 3);
+                self.fail(seed, Self::copy_forward)
+            }
+            Action::FailedWrite { seed } => {
+                self.disk.fail_write_after(seed % 3);
+                self.fail(seed, Self::copy_forward)
+            }
+        }
+    }
+
+    /// Works under an injected fault, and crashes.
+    fn fail(
+        &mut self,
+        seed: u64,
+        work: fn(&mut Self) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        // An append that fails may have stored any of it.
+        let next = self.standing(0).last + 1;
+        let entries = (next..next + 12).map(|lsn| self.entry(0, lsn, 2000));
+        let entries: Vec<LogRecord> = entries.collect();
+        let failed = match self.append(entries.clone()) {
+            Ok(()) => work(self).is_err(),
+            Err(_) => {
+                self.records.extend(entries);
+                true
+            }
+        };
+        if failed {
+            let again = self.log().sync();
+            assert!(matches!(again, Err(StorageError::Poisoned)), "{again:?}");
+            let again = self.log().append(&[]);
+            assert!(matches!(again, Err(StorageError::Poisoned)), "{again:?}");
+        }
+        self.crash(seed);
+        Ok(())
+    }
+
+    fn crash(&mut self, seed: u64) {
+        self.log = None;
+        self.disk.crash(seed);
+        self.reopen(self.synced);
+    }
+
+    /// Opens the log and checks it: it holds at least the first `at_least` records, and no more than were appended.
+    fn reopen(&mut self, at_least: usize) {
+        self.check_checkpoints_change_nothing();
+        let (log, recovered) = open(&self.disk).expect("opens");
+        self.log = Some(log);
+        assert_eq!(recovered.damage, None);
+        let marked = recovered.torn_tail.is_some();
+        let found = (at_least..=self.records.len()).rev().find(|records| {
+            let expected = self
+                .model(*records)
+                .into_iter()
+                .map(|replica| StoredReplica {
+                    cut_mark: replica.cut_mark || marked,
+                    ..replica
+                });
+            // A replica of which only half a state was stored holds nothing but the mark.
+            let mark_only = |found: &&StoredReplica| found.last_lsn() != Lsn(0) || !marked;
+            let found = recovered.replicas.iter().filter(mark_only).cloned();
+            found.eq(expected.filter(|expected| mark_only(&expected)))
+        });
+        assert!(
+            found.is_some(),
+            "not a prefix of at least {at_least} records: {:?}\nof {:?}",
+            summary(&recovered.replicas),
+            summary(&self.model(at_least)),
+        );
+        self.unlisted_cut |= marked;
+        assert_eq!(recovered.unlisted_cut, self.unlisted_cut);
+        self.begin_anew(&recovered);
+    }
+
+    /// What was found becomes what must be in the log from now on.
+    fn begin_anew(&mut self, recovered: &Recovered) {
+        self.records.clear();
+        for found in &recovered.replicas {
+            let incarnation = found.replica.incarnation.0;
+            self.incarnations
+                .insert(found.partition.partition.0, incarnation);
+            let bare = LogRecord::bare(RecordKind::CutMark, found.partition, found.replica);
+            if let Some(state) = &found.state {
+                let count = u32::try_from(state.parts.len()).expect("few parts");
+                for (index, payload) in (0..).zip(&state.parts) {
+                    self.records.push(LogRecord {
+                        kind: RecordKind::State,
+                        lsn: state.lsn,
+                        term: state.term,
+                        commit: found.commit,
+                        part: PartIndex { index, count },
+                        payload: payload.clone(),
+                        ..bare.clone()
+                    });
+                }
+            }
+            self.records.extend(found.entries.iter().cloned());
+            let kind = match found.cut_mark {
+                true => RecordKind::CutMark,
+                false => RecordKind::CutMarkCleared,
+            };
+            self.records.push(LogRecord {
+                kind,
+                commit: found.commit,
+                ..bare
+            });
+        }
+        self.synced = self.records.len();
+    }
+
+    fn check_checkpoints_change_nothing(&self) {
+        let with = |change: fn(&SimulatedFileSystem, &Path)| {
+            let disk = self.disk.fork();
+            change(&disk, &Path::new(DIRECTORY).join("checkpoint"));
+            open(&disk).expect("opens").1
+        };
+        let good = with(|_, _| {});
+        let missing = with(|disk, path| {
+            // There may be none yet.
+            let _ = disk.remove(path);
+        });
+        let bad = with(|disk, path| disk.tamper(path, b"rhlogck1 but not really".to_vec()));
+        let replicas = [&good, &missing].map(|found| summary(&found.replicas));
+        assert!(
+            good == missing,
+            "with and without checkpoint: {replicas:#?}"
+        );
+        assert!(good == bad);
+    }
+}
+
+/// Replicas for people: partition, incarnation, state, entries, commit, mark.
+fn summary(replicas: &[StoredReplica]) -> Vec<String> {
+    let of = |found: &StoredReplica| {
+        let state = found.state.as_ref().map(|state| state.lsn.0);
+        let entries: Vec<_> = found.entries.iter().map(|e| (e.term.0, e.lsn.0)).collect();
+        let StoredReplica {
+            partition,
+            replica,
+            commit,
+            cut_mark,
+            ..
+        } = found;
+        let incarnation = replica.incarnation;
+        format!("{partition}.{incarnation}: {state:?} {entries:?} {commit} {cut_mark}")
+    };
+    replicas.iter().map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn everything_synced_before_a_crash_is_recovered(
+        actions in proptest::collection::vec(action(), 1..150)
+    ) {
+        let mut life = Life::new();
+        for action in &actions {
+            life.perform(action).expect("no fault was injected");
+        }
+        life.crash(actions.len() as u64);
+    }
+}
+
+#[test]
+fn a_straggler_is_copied_forward_and_the_log_stays_small() {
+    let mut life = Life::new();
+    let write = |life: &mut Life, at, bytes| {
+        let next = life.standing(at).last + 1;
+        let entry = life.entry(at, next, bytes);
+        life.append(vec![entry]).expect("append succeeds");
+        life.sync().expect("sync succeeds");
+    };
+    // One partition writes once; another goes on for a hundred segments.
+    write(&mut life, 1, 10);
+    for _ in 0..1000 {
+        write(&mut life, 0, 1600);
+        life.copy_forward().expect("copies");
+    }
+    let statistics = life.log().statistics();
+    assert!(life.most_segments <= 6, "{} segments", life.most_segments);
+    assert!(statistics.disk_bytes <= 9 * 16 * 1024, "{statistics:?}");
+    assert!(statistics.recycled > 90, "{statistics:?}");
+    assert!(
+        life.copies > 20 && life.copies < 200,
+        "{} copies",
+        life.copies
+    );
+    life.crash(1);
+    let found: Vec<PartitionKey> = life.records.iter().map(|record| record.partition).collect();
+    assert!(found.contains(&partition(1)) && found.contains(&partition(0)));
+}
