@@ -311,7 +311,8 @@ impl Cluster {
         ExecutorInfo::from_wire(self.ask(send).await?.executor.unwrap_or_default())
     }
 
-    /// Creates an executor. An equal configuration under an existing name is answered with the existing one.
+    /// Creates an executor. An equal configuration under an existing name is answered with the existing one. Waits a
+    /// little until the routing table has it, so that the first submits go straight to their primaries.
     ///
     /// # Errors
     /// [`RequestError`]: ALREADY_EXISTS for another configuration, INVALID_CONFIGURATION with what is wrong.
@@ -331,7 +332,12 @@ impl Cluster {
                     .await
             }
         };
-        ExecutorInfo::from_wire(self.ask(send).await?.executor.unwrap_or_default())
+        let executor = ExecutorInfo::from_wire(self.ask(send).await?.executor.unwrap_or_default())?;
+        let mut tables = self.client.shared.routing.subscribe();
+        let known = tables.wait_for(|table| table.executors.contains_key(config.name.as_str()));
+        // Without it a submit takes a detour, nothing else.
+        let _ = tokio::time::timeout(limits::TRY_TIMEOUT, known).await;
+        Ok(executor)
     }
 
     /// Partitions of an executor by number: all, or only that of a key.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ringhold_proto::convert::cluster_bytes;
-use ringhold_types::{PartitionNumber, TaskId};
+use ringhold_types::{ErrorCode, PartitionNumber, TaskId};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::transport::Channel;
 
@@ -194,7 +194,9 @@ impl Shared {
                 Err(miss) => miss,
             };
             let pause = backoff.next(last.retry_after());
-            if !last.is_worth_another_try() || Instant::now() + pause >= asking.deadline {
+            let executor = asking.place.as_ref().map(|place| place.executor.as_str());
+            let again = last.is_worth_another_try() || self.is_behind(&last, executor);
+            if !again || Instant::now() + pause >= asking.deadline {
                 return Err(NoAnswer { last, unsure });
             }
             unsure |= last.code().is_none();
@@ -222,6 +224,12 @@ impl Shared {
                 Err(Miss::Unanswered(format!("{address} is no longer the primary")))
             }
         }
+    }
+
+    /// Whether a member that knows no such executor is merely behind: the routing table has one.
+    pub(crate) fn is_behind(&self, miss: &Miss, executor: Option<&str>) -> bool {
+        let known = |name| self.routing.current().executors.contains_key(name);
+        miss.code() == Some(ErrorCode::ExecutorNotFound) && executor.is_some_and(known)
     }
 
     /// Notes what an answer, or its absence, says about the member.

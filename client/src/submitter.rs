@@ -143,7 +143,7 @@ impl Submitter<'_> {
         if miss.code() == Some(ErrorCode::ExecutorFull) && self.when_full == WhenFull::Fail {
             return !may_move || progress.full >= limits::FULL_PARTITIONS_MAX;
         }
-        !miss.is_worth_another_try()
+        !miss.is_worth_another_try() && !self.shared.is_behind(miss, Some(self.executor))
     }
 
     fn place_of(&self, task: &v1::Task) -> Option<Place> {

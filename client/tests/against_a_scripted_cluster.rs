@@ -199,7 +199,6 @@ async fn each_refusal_of_a_submit_is_an_error_of_its_own() {
         ErrorCode::NotEnoughCopies,
         ErrorCode::TooLarge,
         ErrorCode::AlreadyExists,
-        ErrorCode::ExecutorNotFound,
         ErrorCode::WrongCluster,
         ErrorCode::NotAllowed,
         ErrorCode::InvalidArgument,
@@ -213,6 +212,33 @@ async fn each_refusal_of_a_submit_is_an_error_of_its_own() {
         let error = submit.await.expect_err("refused");
         assert_eq!(error.code(), code, "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_know_a_known_executor_yet_is_asked_again() {
+    let fake = Fake::start(1).await;
+    let behind = OnSubmit::Refuse(refusal(ErrorCode::ExecutorNotFound));
+    fake.members[0]
+        .on_submit
+        .lock()
+        .expect("no panic")
+        .extend([behind.clone(), behind.clone()]);
+    let client = fake.client().await;
+    client
+        .executor("reports")
+        .submit(task())
+        .await
+        .expect("it caught up");
+    fake.members[0]
+        .on_submit
+        .lock()
+        .expect("no panic")
+        .push_back(behind);
+    let unknown = client.executor("reprots").submit(task()).await;
+    assert_eq!(
+        unknown.expect_err("nobody knows it").code(),
+        ErrorCode::ExecutorNotFound
+    );
 }
 
 #[tokio::test]
@@ -239,12 +265,6 @@ async fn each_reason_for_having_no_outcome_is_an_error_of_its_own() {
                 message: text(ErrorCode::WrongCluster),
             },
         ),
-        (
-            ErrorCode::ExecutorNotFound,
-            RetrieveError::ExecutorNotFound {
-                message: text(ErrorCode::ExecutorNotFound),
-            },
-        ),
     ] {
         let script = OnRetrieve::Refuse(refusal(code));
         fake.members[0]
@@ -255,6 +275,23 @@ async fn each_reason_for_having_no_outcome_is_an_error_of_its_own() {
         let error = client.retrieve_result(&id()).await.expect_err("refused");
         assert_eq!((error.code(), error), (code, expected));
     }
+}
+
+#[tokio::test]
+async fn an_executor_that_nobody_knows_is_an_error_of_its_own() {
+    let fake = Fake::start(1).await;
+    let script = OnRetrieve::Refuse(refusal(ErrorCode::ExecutorNotFound));
+    fake.members[0]
+        .on_retrieve
+        .lock()
+        .expect("no panic")
+        .push_back(script);
+    let id = "other/3/9".parse().expect("well formed");
+    let error = fake.client().await.retrieve_result(&id).await;
+    assert_eq!(
+        error.expect_err("refused").code(),
+        ErrorCode::ExecutorNotFound
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,252 @@
+//! `ringhold map`: one durable task for each line of standard input.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use indicatif::ProgressBar;
+use ringhold_client::{Client, ErrorCode, Outcome, Receipt, TaskId};
+use serde_json::json;
+
+use crate::arguments::{Format, MapArguments};
+use crate::failure::{Exit, Failure};
+use crate::map::{Ended, LineNumber, LineOutcome, Observer, Run, Template, Totals, lines};
+use crate::{connect, output, progress, signals};
+
+/// Failures that are printed one by one; the rest is counted.
+const FAILURES_SHOWN: u64 = 20;
+/// Bytes of a run's name: with a line's number it has to fit an idempotency key.
+const RUN_BYTES_MAX: usize = 128;
+
+pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let name = run_name(arguments)?;
+    // Outcomes are wanted until the run has ended, so they are not confirmed one by one.
+    let builder = connect::builder(&arguments.server).confirm_retrieved(false);
+    let client = builder.submits_in_flight(arguments.jobs).build().await?;
+    let run = Run {
+        executor: client.executor(&arguments.executor),
+        client: client.clone(),
+        template: Template::new(&arguments.command, arguments.key.as_deref()),
+        name: name.clone(),
+        jobs: arguments.jobs,
+        ordered: !arguments.unordered,
+        run_limit: arguments.run_limit,
+    };
+    let mut printer = Printer::new(format);
+    let lines = lines::read(std::io::BufReader::new(std::io::stdin()));
+    let totals = tokio::select! {
+        totals = run.over(lines, &mut printer) => totals,
+        interrupted = signals::interrupted() => {
+            interrupted?;
+            return Err(Failure::new(ErrorCode::Unavailable, "interrupted")
+                .advise(format!("tasks that are stored go on; resume with --resume {name}"))
+                .exiting(Exit::Interrupted));
+        }
+    };
+    printer.bar.finish_and_clear();
+    let totals = totals.map_err(|failure| failure.because(format!("the run is {name}")))?;
+    dispose_all(&client, printer.ids, arguments.jobs).await;
+    summarise(arguments, &name, totals, started)
+}
+
+/// The name that was given, or a fresh one, which is printed so that the run can be resumed.
+fn run_name(arguments: &MapArguments) -> Result<String, Failure> {
+    if let Some(name) = arguments.run.as_ref().or(arguments.resume.as_ref()) {
+        if name.is_empty() || name.len() > RUN_BYTES_MAX {
+            let what = format!("a run's name has 1 to {RUN_BYTES_MAX} bytes");
+            return Err(Failure::new(ErrorCode::InvalidArgument, what));
+        }
+        return Ok(name.clone());
+    }
+    let mut drawn = [0; 8];
+    getrandom::fill(&mut drawn).map_err(|error| {
+        Failure::new(ErrorCode::Internal, "no random bytes").because(error.to_string())
+    })?;
+    let name = crate::json::hex(&drawn);
+    output::say(format_args!(
+        "run {name}; if it is interrupted, --resume {name} goes on where it stopped"
+    ));
+    Ok(name)
+}
+
+/// Prints outcomes.
+struct Printer {
+    format: Format,
+    bar: ProgressBar,
+    failures: u64,
+    /// Outcomes to remove at the end of the run.
+    ids: VecDeque<TaskId>,
+}
+
+impl Printer {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            bar: progress::count("map"),
+            failures: 0,
+            ids: VecDeque::new(),
+        }
+    }
+
+    fn fail(&mut self, line: LineNumber, what: &str) {
+        self.failures += 1;
+        if self.failures <= FAILURES_SHOWN {
+            self.bar
+                .suspend(|| output::say(format_args!("line {}: {what}", line.0)));
+        } else if self.failures == FAILURES_SHOWN + 1 {
+            self.bar
+                .suspend(|| output::say("more failures are counted and not shown"));
+        }
+    }
+
+    fn print(
+        &mut self,
+        outcome: &LineOutcome,
+        retrieved: &ringhold_client::Retrieved,
+    ) -> Result<(), Failure> {
+        if self.format == Format::Json {
+            let mut document = crate::json::outcome(&retrieved.outcome);
+            document["line"] = outcome.line.number.0.into();
+            document["id"] = retrieved.id.to_string().into();
+            document["attempts"] = retrieved.attempts.into();
+            return self
+                .bar
+                .suspend(|| output::write(format!("{document}\n").as_bytes()));
+        }
+        let (standard_output, process) = match &retrieved.outcome {
+            Outcome::Succeeded(result) => (&result.payload[..], result.process.as_ref()),
+            Outcome::Failed(failure) | Outcome::DeadLettered(failure) => {
+                let process = failure.process.as_ref();
+                (
+                    process.map_or(&[][..], |exit| &exit.standard_output[..]),
+                    process,
+                )
+            }
+            Outcome::Cancelled | Outcome::Replaced(_) => (&[][..], None),
+        };
+        self.bar.suspend(|| {
+            if let Some(exit) = process {
+                // As if the program had run here.
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), &exit.standard_error);
+            }
+            output::write(standard_output)
+        })?;
+        if process.is_some_and(|exit| exit.output_truncated) {
+            self.fail(
+                outcome.line.number,
+                "its output was longer than kept, the middle is missing",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Printer {
+    fn acknowledged(&mut self, _: LineNumber, receipt: &Receipt, _: Instant) {
+        self.ids.push_back(receipt.id.clone());
+    }
+
+    fn ended(&mut self, _: &LineOutcome) {
+        self.bar.inc(1);
+    }
+
+    fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure> {
+        if outcome.was_disposed() {
+            return Err(Failure::new(
+                ErrorCode::Disposed,
+                "this run has ended before: its results are disposed",
+            )
+            .advise("start a new run, without --resume")
+            .exiting(Exit::Precondition));
+        }
+        match &outcome.ended {
+            Ended::Outcome(retrieved) => {
+                self.print(&outcome, retrieved)?;
+                match &retrieved.outcome {
+                    Outcome::Succeeded(_) => {}
+                    Outcome::Failed(failure) | Outcome::DeadLettered(failure) => {
+                        self.fail(
+                            outcome.line.number,
+                            &format!("{}: {}", failure.kind, failure.message),
+                        );
+                    }
+                    other => self.fail(outcome.line.number, other.status().as_str()),
+                }
+            }
+            Ended::Lost(error) => {
+                self.fail(outcome.line.number, &Failure::from(error.clone()).what);
+            }
+            Ended::NotSubmitted(ringhold_client::SubmitError::AlreadyExists) => {
+                return Err(Failure::new(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "line {} is not what it was when the run began",
+                        outcome.line.number.0
+                    ),
+                )
+                .advise("resume with the same input, command and key, or start a new run"));
+            }
+            Ended::NotSubmitted(error) => {
+                self.fail(outcome.line.number, &format!("not submitted: {error}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the outcomes of a run that has ended. One that stays behind, since its member does not answer, expires.
+async fn dispose_all(client: &Client, ids: VecDeque<TaskId>, at_once: usize) {
+    let bar = progress::bar(u64::try_from(ids.len()).unwrap_or(u64::MAX), "disposing");
+    futures_util::stream::iter(ids)
+        .map(|id| async move { client.dispose_result(&id).await })
+        .buffer_unordered(at_once)
+        .for_each(|_| {
+            bar.inc(1);
+            std::future::ready(())
+        })
+        .await;
+    bar.finish_and_clear();
+}
+
+fn summarise(
+    arguments: &MapArguments,
+    name: &str,
+    totals: Totals,
+    started: Instant,
+) -> Result<Exit, Failure> {
+    let elapsed = started.elapsed();
+    if let Some(file) = &arguments.summary {
+        let summary = json!({
+            "schema": "ringhold.map/1",
+            "run": name,
+            "lines": totals.lines,
+            "submitted": totals.submitted,
+            "reused": totals.reused,
+            "succeeded": totals.succeeded,
+            "failed": totals.failed,
+            "lost": totals.lost,
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        });
+        std::fs::write(file, format!("{summary}\n"))
+            .map_err(|error| Failure::io(&format!("write {}", file.display()), &error))?;
+    }
+    let Totals {
+        lines,
+        submitted,
+        reused,
+        succeeded,
+        failed,
+        lost,
+    } = totals;
+    output::say(format_args!(
+        "run {name}: {lines} lines in {}, {submitted} submitted, {reused} found again, {succeeded} succeeded, {failed} \
+         failed, {lost} lost",
+        crate::duration::show(elapsed)
+    ));
+    Ok(if failed + lost > 0 {
+        Exit::Partly
+    } else {
+        Exit::Ok
+    })
+}

@@ -1,0 +1,135 @@
+//! `ringhold member`: shows, drains and forgets members.
+
+use ringhold_client::MemberInfo;
+use serde_json::{Value, json};
+
+use crate::arguments::{Format, MemberCommand};
+use crate::connect::connect;
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Table};
+
+pub(super) async fn run(command: MemberCommand, format: Format) -> Result<Exit, Failure> {
+    match command {
+        MemberCommand::Ls(server) => {
+            let members = connect(&server).await?.cluster().members().await?;
+            let documents: Vec<Value> = members.iter().map(document).collect();
+            output::print(format, &json!({ "members": documents }), &table(&members))?;
+        }
+        MemberCommand::Drain {
+            server,
+            member,
+            undo,
+        } => {
+            let member = connect(&server)
+                .await?
+                .cluster()
+                .drain(&member, undo)
+                .await?;
+            if member.draining {
+                output::say(
+                    "the drain has begun; it is over when the member leads nothing and has no seat",
+                );
+            }
+            output::print(
+                format,
+                &document(&member),
+                &table(std::slice::from_ref(&member)),
+            )?;
+        }
+        MemberCommand::Forget {
+            server,
+            member,
+            process_ended,
+        } => {
+            let done = connect(&server)
+                .await?
+                .cluster()
+                .forget(&member, process_ended)
+                .await?;
+            let names = |partitions: &[(String, u32)]| -> Vec<String> {
+                partitions
+                    .iter()
+                    .map(|(executor, partition)| format!("{executor}/{partition}"))
+                    .collect()
+            };
+            let (removed, lost) = (names(&done.removed), names(&done.lost));
+            let shown = Table::of_pairs([
+                ("seats removed", removed.len().to_string()),
+                (
+                    "partitions lost",
+                    if lost.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        lost.join(", ")
+                    },
+                ),
+            ]);
+            output::print(format, &json!({ "removed": removed, "lost": lost }), &shown)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(members: &[MemberInfo]) -> Table {
+    let mut table = Table::new(&[
+        "NAME",
+        "STATE",
+        "ROLE",
+        "PRIMARIES",
+        "SEATS",
+        "LEARNERS",
+        "CLIENTS",
+        "ZONE",
+        "ID",
+    ]);
+    for member in members {
+        let state = match (member.state, member.draining) {
+            (state, true) => format!("{}, draining", state.as_str()),
+            (state, false) => state.as_str().to_owned(),
+        };
+        table.row([
+            member.name.clone(),
+            state,
+            role(member).to_owned(),
+            member.primaries.to_string(),
+            member.seats.to_string(),
+            member.learners.to_string(),
+            member.client_address.clone(),
+            member.zone.clone().unwrap_or_else(|| "-".to_owned()),
+            member.id.to_string(),
+        ]);
+    }
+    table
+}
+
+/// What a member is to the control plane.
+fn role(member: &MemberInfo) -> &'static str {
+    match member {
+        MemberInfo {
+            control_leader: true,
+            ..
+        } => "leader",
+        MemberInfo { witness: true, .. } => "witness",
+        MemberInfo { voter: true, .. } => "voter",
+        _ => "member",
+    }
+}
+
+fn document(member: &MemberInfo) -> Value {
+    json!({
+        "id": member.id.to_string(),
+        "name": member.name,
+        "zone": member.zone,
+        "client_address": member.client_address,
+        "peer_address": member.peer_address,
+        "http_address": member.http_address,
+        "state": member.state.as_str(),
+        "draining": member.draining,
+        "witness": member.witness,
+        "voter": member.voter,
+        "control_leader": member.control_leader,
+        "primaries": member.primaries,
+        "seats": member.seats,
+        "learners": member.learners,
+    })
+}

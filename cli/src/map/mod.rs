@@ -1,0 +1,16 @@
+//! The path of `map` and `demo`: lines in, one durable task each, results out.
+//!
+//! [`lines`] reads, [`template`] makes a line's task, [`run`] keeps a bounded number under way and hands results on, in
+//! order or as they come. A task's idempotency key is the run's name and the line's number, so that a run that is resumed
+//! finds what it submitted before.
+
+pub(crate) mod lines;
+pub(crate) mod run;
+pub(crate) mod template;
+
+pub(crate) use lines::{Line, LineNumber};
+pub(crate) use run::{Ended, LineOutcome, Observer, Run, Totals};
+pub(crate) use template::Template;
+
+/// Most tasks of one run under way at once: what one client may have under way.
+pub(crate) const JOBS_MAX: usize = ringhold_client::limits::SUBMITS_IN_FLIGHT;
