@@ -39,6 +39,8 @@ pub(crate) struct Shared<R> {
     pub(crate) draining: BTreeSet<MemberId>,
     /// Whether this member itself is being drained.
     pub(crate) drains: bool,
+    /// Seats that the placement wants to leave, by partition.
+    pub(crate) surplus: BTreeMap<PartitionKey, ReplicaId>,
     pub(crate) leases: Leases,
     pub(crate) requests: Requests,
     pub(crate) attempts: LocalAttempts,

@@ -6,9 +6,9 @@ use ringhold_types::{
 
 use crate::adoption::stop;
 use crate::context::Context;
-use crate::core::Core;
+use crate::core::{Core, stamp_of};
 use crate::effect::Effects;
-use crate::event::{ControlUpdate, Registration};
+use crate::event::{ControlUpdate, RecoveredReplica, Registration};
 use crate::member::Member;
 use crate::replica::{Replica, Role};
 use crate::requests::not_primary;
@@ -21,6 +21,10 @@ impl<R: Rules> Member<R> {
         if update.index < self.shared.control {
             return;
         }
+        let concerns_all = !update.executors.is_empty()
+            || update.down.is_some()
+            || update.draining.is_some()
+            || !update.starts.is_empty();
         for (executor, config) in update.executors {
             self.shared.executors.insert(executor, config);
         }
@@ -47,13 +51,14 @@ impl<R: Rules> Member<R> {
             for configuration in all {
                 self.take_up(now, None, &configuration, effects);
             }
-            self.recovered.clear();
         }
         self.find_neighbours();
         self.shared.control = update.index;
         self.shared.leases.applied(update.index);
         self.lease_renewed();
-        self.dirty.extend(self.replicas.keys().copied());
+        if concerns_all {
+            self.dirty.extend(self.replicas.keys().copied());
+        }
     }
 
     /// Notes the record of this start (I18). Tells whether it is new.
@@ -140,9 +145,15 @@ impl<R: Rules> Member<R> {
             self.drop_replica(now, partition, effects);
         }
         let Some(own) = named else {
+            if own.is_some() {
+                self.recovered.remove(&partition);
+            }
             return;
         };
-        if held == named {
+        if held == named && self.begins_anew(configuration) {
+            self.drop_replica(now, partition, effects);
+            self.create(now, own, known, configuration, effects);
+        } else if held == named {
             let configuration = configuration.clone();
             self.with_replica(now, partition, effects, |replica, context| {
                 replica.observe(context, configuration);
@@ -153,16 +164,30 @@ impl<R: Rules> Member<R> {
         self.dirty.insert(partition);
     }
 
+    /// Whether a new generation makes what is held here void: it belongs to a life that ended. Only a replica that had a seat
+    /// until then, and keeps it, goes on with what it holds (PROTOCOL §5, a cut tail that nobody can complete).
+    fn begins_anew(&self, configuration: &Configuration) -> bool {
+        let Some(replica) = self.replicas.get(&configuration.partition) else {
+            return false;
+        };
+        let known = replica.configuration();
+        let keeps = known.version.next() == configuration.version
+            && known.is_in_sync(replica.id())
+            && configuration.is_in_sync(replica.id());
+        configuration.generation > known.generation && !keeps
+    }
+
     /// Which replica this member would be under a configuration.
     fn own_replica(&self, configuration: &Configuration) -> Option<ReplicaId> {
-        let own = self.shared.own_replica(configuration.partition.executor)?;
+        let registered = self.shared.own_replica(configuration.partition.executor);
+        if registered.is_none() && self.shared.drops(Rule::StartAppliedFirst) {
+            return named_member(configuration, self.shared.id);
+        }
+        let own = registered?;
         if !self.shared.drops(Rule::NewIncarnation) {
             return Some(own);
         }
-        let mut all = configuration.in_sync.iter().chain(&configuration.learners);
-        all.find(|it| it.member == own.member)
-            .copied()
-            .or(Some(own))
+        named_member(configuration, own.member).or(Some(own))
     }
 
     fn create(
@@ -181,7 +206,11 @@ impl<R: Rules> Member<R> {
             shared,
             effects,
         };
-        let core = match found.filter(|found| found.replica == own) {
+        let life = configuration.generation;
+        let ours = |found: &RecoveredReplica| {
+            found.replica == own && stamp_of(found).is_none_or(|stamp| stamp >= life)
+        };
+        let core = match found.filter(ours) {
             Some(found) => Core::recovered(&mut context, found, own, configuration.clone()),
             None => {
                 let mut core = Core::new(&mut context, own, configuration.clone());
@@ -244,6 +273,12 @@ impl<R: Rules> Member<R> {
             .filter(|member| *member != self.shared.id)
             .collect();
     }
+}
+
+/// The replica on a member that a configuration names.
+fn named_member(configuration: &Configuration, member: MemberId) -> Option<ReplicaId> {
+    let mut all = configuration.in_sync.iter().chain(&configuration.learners);
+    all.find(|it| it.member == member).copied()
 }
 
 /// Whether nobody can have led the partition before this configuration: it has just been materialised.

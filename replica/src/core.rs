@@ -1,6 +1,6 @@
 //! What a replica is in every role: its log, its ring, how far they are committed and on disk.
 
-use ringhold_ringbuffer::{Applied, LogEntry, Quirks, Ring, RingLimits};
+use ringhold_ringbuffer::{Applied, LogEntry, Op, Quirks, Ring, RingLimits};
 use ringhold_types::{
     Configuration, ConfigurationVersion, ExecutorConfig, ExecutorName, Generation, Lsn,
     PartitionKey, ReplicaId, RingTime, StartNonce, Term, Tick,
@@ -45,9 +45,36 @@ fn first_limits() -> RingLimits {
     RingLimits::of(&ExecutorConfig::with_name(name))
 }
 
+/// The generation that an entry began, if it is a `TermStart`.
+pub(crate) const fn began_generation(entry: &LogEntry) -> Option<Generation> {
+    match entry.op {
+        Op::TermStart { generation, .. } => Some(generation),
+        _ => None,
+    }
+}
+
+/// The life of the partition that recovered data belongs to; `None` if it holds nothing.
+pub(crate) fn stamp_of(found: &RecoveredReplica) -> Option<Generation> {
+    let ring = found.ring.as_ref().map(Ring::generation);
+    let log = found.entries.iter().filter_map(began_generation).max();
+    ring.max(log)
+}
+
 /// An empty ring of a generation.
 pub(crate) fn new_ring(generation: Generation) -> Ring {
     Ring::new(generation, first_limits())
+}
+
+/// The generation in which an empty replica begins.
+pub(crate) fn first_generation<R: Rules>(
+    context: &Context<'_, R>,
+    configuration: &Configuration,
+) -> Generation {
+    if context.drops(Rule::SequencesContinue) {
+        Generation::ZERO
+    } else {
+        configuration.generation
+    }
 }
 
 impl Core {
@@ -63,11 +90,7 @@ impl Core {
             let replica = id;
             context.persist(partition, Record::Reset { partition, replica });
         }
-        let generation = if context.drops(Rule::SequencesContinue) {
-            Generation::ZERO
-        } else {
-            configuration.generation
-        };
+        let generation = first_generation(context, &configuration);
         Self {
             partition,
             id,
@@ -92,9 +115,10 @@ impl Core {
         id: ReplicaId,
         configuration: Configuration,
     ) -> Self {
-        let ring = found
-            .ring
-            .unwrap_or_else(|| new_ring(configuration.generation));
+        let ring = found.ring.unwrap_or_else(|| {
+            let first = found.entries.first().and_then(began_generation);
+            new_ring(first.unwrap_or(configuration.generation))
+        });
         let mut log = Log::after(found.ring_lsn, found.ring_term);
         for entry in found.entries {
             log.append(entry);

@@ -59,6 +59,9 @@ pub enum Event {
         /// The next primary.
         to: ReplicaId,
     },
+    /// Seats that the placement wants to leave, of all partitions led here; replaces what was said before. The primary swaps
+    /// such a seat against a learner, or gives it up where there are more seats than copies.
+    SurplusSeats(Vec<(PartitionKey, ReplicaId)>),
     /// [`crate::Member::deadline`] has come.
     Timer,
 }

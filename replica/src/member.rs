@@ -77,6 +77,7 @@ impl<R: Rules> Member<R> {
             down: BTreeMap::new(),
             draining: BTreeSet::new(),
             drains: false,
+            surplus: BTreeMap::new(),
             leases: Leases::new(started),
             requests: Requests::default(),
             attempts: LocalAttempts::default(),
@@ -139,6 +140,11 @@ impl<R: Rules> Member<R> {
                         primary.begin_hand_over(&replica.core, context, to);
                     }
                 });
+            }
+            Event::SurplusSeats(seats) => {
+                self.shared.surplus = seats.into_iter().collect();
+                let concerned: Vec<PartitionKey> = self.shared.surplus.keys().copied().collect();
+                self.dirty.extend(concerned);
             }
             Event::Timer => {}
         }

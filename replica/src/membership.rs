@@ -44,6 +44,8 @@ enum Wish {
     Replace(ReplicaId),
     /// A learner for a free seat.
     Fill,
+    /// One seat less: there are more than copies.
+    Remove(ReplicaId),
 }
 
 impl Primary {
@@ -114,14 +116,21 @@ impl Primary {
         let Some(wish) = self.wish(core, context) else {
             return;
         };
+        if let Wish::Remove(removed) = wish {
+            if self.may_remove(core, removed) {
+                self.propose(core, context, ChangeKind::Degrade { removed });
+            }
+            return;
+        }
         if let Some(learner) = self.ready_learner(core, context) {
             let kind = match wish {
                 Wish::Replace(removed) => ChangeKind::Swap { learner, removed },
-                Wish::Fill => ChangeKind::Promote { learner },
+                _ => ChangeKind::Promote { learner },
             };
             self.propose(core, context, kind);
         } else if let Wish::Replace(removed) = wish
-            && self.may_degrade(core, context, removed)
+            && self.is_given_up(core, context, removed)
+            && self.may_remove(core, removed)
         {
             self.propose(core, context, ChangeKind::Degrade { removed });
         }
@@ -145,25 +154,30 @@ impl Primary {
         }
     }
 
-    /// What is wrong with the seats: one of a dead member, one of a drained member, or one that is free.
+    /// What is wrong with the seats: one of a dead member, one that is free, one of a drained member, one that the placement
+    /// wants to leave. The only seat of a partition without backups moves by one seat more for a while.
     fn wish<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<Wish> {
         let shared = &context.shared;
-        let others = || {
-            core.configuration
-                .in_sync
-                .iter()
-                .filter(|seat| **seat != core.id)
-        };
+        let configuration = &core.configuration;
+        let seats = &configuration.in_sync;
+        let others = || seats.iter().filter(|seat| **seat != core.id);
         let dead = others().find(|seat| shared.down.contains_key(&seat.member));
         if let Some(seat) = dead {
             return Some(Wish::Replace(*seat));
         }
-        let copies = shared.executors.get(&core.partition.executor)?.copies();
-        if core.configuration.in_sync.len() < copies as usize {
+        let config = shared.executors.get(&core.partition.executor)?;
+        let copies = config.copies() as usize;
+        let moves_alone = copies == 1 && seats.len() == 1 && !configuration.learners.is_empty();
+        if seats.len() < copies || moves_alone {
             return Some(Wish::Fill);
         }
+        let surplus = shared.surplus.get(&core.partition).copied();
+        let surplus = surplus.filter(|seat| others().any(|other| other == seat));
+        if let Some(seat) = surplus.filter(|_| seats.len() > copies) {
+            return Some(Wish::Remove(seat));
+        }
         let drained = others().find(|seat| shared.draining.contains(&seat.member));
-        drained.map(|seat| Wish::Replace(*seat))
+        surplus.or(drained.copied()).map(Wish::Replace)
     }
 
     /// A live learner that has everything and is counted. One that is close gets counted, if the control plane is alive: it
@@ -220,8 +234,8 @@ impl Primary {
         self.counted_at.retain(|it, _| counted.contains(it));
     }
 
-    /// Whether a seat has been empty for long enough, with nobody to take it, and can go without a loss (PROTOCOL §3, §5).
-    fn may_degrade<R: Rules>(
+    /// Whether a seat has been empty for long enough, with nobody to take it (PROTOCOL §3).
+    fn is_given_up<R: Rules>(
         &self,
         core: &Core,
         context: &Context<'_, R>,
@@ -231,12 +245,17 @@ impl Primary {
         let since = shared.down.get(&removed.member);
         let long = since.is_some_and(|at| at.after(shared.timing.degrade_after) <= context.now);
         let mut learners = core.configuration.learners.iter();
-        let replaceable = learners.any(|it| !shared.down.contains_key(&it.member));
+        long && !learners.any(|it| !shared.down.contains_key(&it.member))
+    }
+
+    /// Whether a seat can go without a loss: another remains, and none of those that remain carries the mark of a cut tail
+    /// (PROTOCOL §5), for only the one that goes might hold what the cut took.
+    fn may_remove(&self, core: &Core, removed: ReplicaId) -> bool {
         let marked = core.cut_mark
             || self.peers.iter().any(|(peer, progress)| {
                 *peer != removed && core.configuration.is_in_sync(*peer) && progress.cut_mark
             });
-        long && !replaceable && !marked && core.configuration.in_sync.len() >= 2
+        !marked && core.configuration.in_sync.len() >= 2
     }
 
     /// When a change is followed up, or a seat has been empty for long enough.

@@ -309,7 +309,7 @@ impl Primary {
         }
         let waits = (self.may_commit_at > context.now).then_some(self.may_commit_at);
         let resend = self.peers.values().filter_map(|it| it.resend_at).min();
-        let working = if self.is_working() {
+        let working = if self.is_working() && self.hand_over.is_none() {
             [self.house_deadline(core, context), self.attempts_deadline()]
                 .into_iter()
                 .flatten()

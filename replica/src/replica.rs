@@ -218,7 +218,8 @@ impl Replica {
         }
         self.core.configuration = configuration;
         if self.core.configuration.generation != generation && self.core.log.last() == Lsn::ZERO {
-            self.core.ring = crate::core::new_ring(self.core.configuration.generation);
+            let first = crate::core::first_generation(context, &self.core.configuration);
+            self.core.ring = crate::core::new_ring(first);
         }
         let term = self.core.configuration.term;
         if term > self.core.term {

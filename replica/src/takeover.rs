@@ -74,6 +74,7 @@ impl Primary {
         self.schedule.take_hand_over(core);
         self.clock = ring_clock(core, context);
         self.phase = Phase::Reconciling;
+        self.peers.clear();
         self.update_peers(core, context, true);
         let generation = core.configuration.generation;
         let primary = core.id;

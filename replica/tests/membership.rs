@@ -386,3 +386,54 @@ fn copying_forward_writes_what_a_restart_needs() {
     assert_eq!(world.at(2).ring().undisposed(), 10);
     world.assert_equal_rings();
 }
+
+#[test]
+fn a_new_generation_makes_what_an_outsider_held_void() {
+    let mut world = leading(3, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..5);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(500);
+    assert_eq!(world.at(3).ring().undisposed(), 5);
+    // Both seats are lost for good; the learner's member gets the partition's new life, empty.
+    world.kill(1);
+    world.kill(2);
+    let start = world.nodes[&3].start;
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.learners.clear();
+        it.in_sync = vec![replica(3)];
+        it.primary = Some(replica(3));
+        it.primary_start = start;
+        it.min_copies = 1;
+    });
+    world.run(2_000);
+    assert_eq!(world.role(3), Some(RoleView::Leading));
+    assert_eq!(world.at(3).ring().undisposed(), 0);
+    let get = world.ask(
+        3,
+        Request::Get {
+            sequence: Sequence::from_bits(0),
+        },
+    );
+    world.settle();
+    assert_eq!(world.refusal(get), Some(ErrorCode::DataLoss));
+    // Nor does a restart bring the old life back.
+    world.kill(3);
+    world.restart(3);
+    world.run(2_000);
+    assert_eq!(world.at(3).ring().undisposed(), 0);
+}
+
+#[test]
+fn a_seat_that_the_placement_wants_to_leave_is_swapped_or_given_up() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    write(&mut world, 1, 0..5);
+    world.event(1, Event::SurplusSeats(vec![(P, replica(2))]));
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(2_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    world.configure(|it| it.in_sync.push(replica(2)));
+    world.run(2_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+}
