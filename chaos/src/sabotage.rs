@@ -1,0 +1,256 @@
+//! The rules that a sabotage drops, each to be noticed by the explorer: a checker that never fails proves nothing.
+
+use ringhold_control::Cluster;
+use ringhold_replica::{PeerMessage, Rule, Rules};
+use ringhold_types::ConfigurationChange;
+
+/// The machine under test, with at most one rule dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sabotaged(pub Option<Rule>);
+
+impl Rules for Sabotaged {
+    #[inline]
+    fn drops(&self, rule: Rule) -> bool {
+        self.0 == Some(rule)
+    }
+}
+
+/// What is broken on purpose in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// A rule of the machine.
+    Rule(Rule),
+    /// §5: a copy of a ring that is written forward voids what lies beside it.
+    StragglerCopyCuts,
+    /// I4: backups take all they have for committed.
+    BackupsTrustLength,
+    /// I1: a change applies whatever version it expects.
+    VersionExpected,
+}
+
+impl Sabotage {
+    /// The rules of the machine in such a run.
+    #[must_use]
+    pub const fn rules(self) -> Sabotaged {
+        match self {
+            Self::Rule(rule) => Sabotaged(Some(rule)),
+            _ => Sabotaged(None),
+        }
+    }
+
+    /// Whether copied states cut at replay.
+    #[must_use]
+    pub const fn copies_cut(self) -> bool {
+        matches!(self, Self::StragglerCopyCuts)
+    }
+
+    /// Changes a message on its way.
+    #[must_use]
+    pub fn tamper(self, mut message: PeerMessage) -> PeerMessage {
+        if self == Self::BackupsTrustLength
+            && let PeerMessage::Prepare(prepare) = &mut message
+        {
+            prepare.commit = prepare.length;
+        }
+        message
+    }
+
+    /// Changes a proposal on its way.
+    #[must_use]
+    pub fn rewrite(self, change: &ConfigurationChange, cluster: &Cluster) -> ConfigurationChange {
+        let mut change = change.clone();
+        if self == Self::VersionExpected
+            && let Some(current) = cluster.configuration(change.partition)
+        {
+            change.expected = current.version;
+            change.term = current.term;
+            change.proposer = current.primary.unwrap_or(change.proposer);
+        }
+        change
+    }
+
+    /// The sabotage of a name in the list.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Listed> {
+        LIST.iter().find(|listed| listed.name == name)
+    }
+}
+
+/// A sabotage with its name, and how many fresh seeds must find it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: &'static str,
+    /// The rule that it breaks, and how.
+    pub breaks: &'static str,
+    /// What it is.
+    pub sabotage: Sabotage,
+    /// Fresh seeds within which it is caught: at least ten times the measured median.
+    pub seeds: u64,
+}
+
+const fn rule(name: &'static str, rule: Rule, seeds: u64, breaks: &'static str) -> Listed {
+    Listed {
+        name,
+        breaks,
+        sabotage: Sabotage::Rule(rule),
+        seeds,
+    }
+}
+
+/// All sabotages.
+pub const LIST: [Listed; 25] = [
+    rule(
+        "commit-without-acks",
+        Rule::CommitNeedsAllAcks,
+        100,
+        "I3: a primary commits what it has itself",
+    ),
+    rule(
+        "no-term-fence",
+        Rule::TermFence,
+        1_000,
+        "I7: prepares and acks of another term are taken",
+    ),
+    rule(
+        "effects-before-commit",
+        Rule::EffectsAfterCommit,
+        100,
+        "I11: replies and starts follow the append",
+    ),
+    rule(
+        "removed-at-once",
+        Rule::RemovedStaysRequired,
+        20_000,
+        "I5: a replica whose removal is proposed is no longer waited for",
+    ),
+    rule(
+        "learner-not-counted",
+        Rule::LearnerCounted,
+        20_000,
+        "I6: a learner is proposed without being counted first",
+    ),
+    rule(
+        "ack-own-length",
+        Rule::AckMatchedLength,
+        20_000,
+        "I8: acks report the own length",
+    ),
+    rule(
+        "incarnation-kept",
+        Rule::NewIncarnation,
+        2_000,
+        "I9: a restarted memory-only replica keeps its incarnation",
+    ),
+    rule(
+        "cut-to-commit",
+        Rule::CutAtDivergence,
+        2_000,
+        "I10: a tail is cut down to the own commit",
+    ),
+    rule(
+        "no-lease",
+        Rule::LeaseRequired,
+        2_000,
+        "I14: a primary answers and starts without a lease",
+    ),
+    rule(
+        "lease-without-learners",
+        Rule::LeaseCountsLearners,
+        20_000,
+        "I14: the lease leaves out counted learners",
+    ),
+    rule(
+        "grants-forgotten",
+        Rule::GrantsSurviveRestart,
+        20_000,
+        "I14: a restarted process forgets the leases it granted",
+    ),
+    rule(
+        "no-drift-margin",
+        Rule::DriftMargin,
+        20_000,
+        "I14: a grantor waits for the bare lease",
+    ),
+    rule(
+        "grant-without-index",
+        Rule::GrantNeedsIndex,
+        20_000,
+        "I14: a grant is used without its grantor's control index",
+    ),
+    rule(
+        "learner-counts-for-admission",
+        Rule::AdmissionCountsSeatsOnly,
+        20_000,
+        "I17: a counted learner counts towards min-copies",
+    ),
+    rule(
+        "term-kept-at-restart",
+        Rule::RestartRaisesTerm,
+        20_000,
+        "I18: a restarted primary goes on in its old term",
+    ),
+    rule(
+        "takes-part-unrecorded",
+        Rule::StartAppliedFirst,
+        20_000,
+        "I18: a process takes part before the record of its start",
+    ),
+    rule(
+        "no-generation-fence",
+        Rule::GenerationFence,
+        20_000,
+        "I7: acks of a replaced generation count",
+    ),
+    rule(
+        "cut-mark-cleared-early",
+        Rule::CutMarkKept,
+        20_000,
+        "§5: the mark of a cut tail goes with any prepare",
+    ),
+    rule(
+        "cut-tail-leads",
+        Rule::CutTailAsksPeers,
+        20_000,
+        "§5: a replica with a cut tail leads without asking",
+    ),
+    rule(
+        "second-outcome",
+        Rule::OutcomeOnce,
+        20_000,
+        "G3: a second outcome replaces the first",
+    ),
+    rule(
+        "sequences-reset",
+        Rule::SequencesContinue,
+        2_000,
+        "G5: sequences start over after a loss",
+    ),
+    rule(
+        "clock-in-apply",
+        Rule::ApplyIsClockFree,
+        100,
+        "I16: apply reads the local clock",
+    ),
+    Listed {
+        name: "straggler-copy-cuts",
+        breaks: "§5: a copied state voids what lies beside it",
+        sabotage: Sabotage::StragglerCopyCuts,
+        seeds: 20_000,
+    },
+    Listed {
+        name: "backups-trust-length",
+        breaks: "I4: backups take all they have for committed",
+        sabotage: Sabotage::BackupsTrustLength,
+        seeds: 100,
+    },
+    Listed {
+        name: "version-not-expected",
+        breaks: "I1: a change applies whatever version it expects",
+        sabotage: Sabotage::VersionExpected,
+        seeds: 20_000,
+    },
+];

@@ -1,0 +1,230 @@
+//! A disk: writes in order, flushed one after another; what a crash leaves of it; and what a start reads from it.
+
+use ringhold_replica::{PersistToken, Record, RecoveredReplica};
+use ringhold_ringbuffer::{LogEntry, Ring, RingPart};
+use ringhold_storage::replay::Replay;
+use ringhold_storage::{LogRecord, PartIndex, RecordKind, StoredReplica};
+use ringhold_types::{Lsn, Term};
+
+use crate::plan::DiskPlan;
+use crate::random::Stream;
+
+/// One write.
+#[derive(Clone, Debug)]
+struct Batch {
+    records: Vec<Record>,
+    token: PersistToken,
+    /// How many writes its writer knew to be flushed: its header's mark (PROTOCOL §5).
+    known: usize,
+    /// When it will be flushed.
+    flushed_at: u64,
+    /// Whether a cut was found before it, at a start.
+    cut_before: bool,
+}
+
+/// A disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    batches: Vec<Batch>,
+    /// Writes flushed.
+    flushed: usize,
+    /// Whether the end was found torn at the last crash.
+    cut_at_end: bool,
+}
+
+/// What a crash did to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CrashTrace {
+    /// Nothing that a start would notice.
+    Clean,
+    /// A torn tail of writes that nobody relied on.
+    Torn,
+    /// A damaged tail of flushed writes, above the last mark.
+    Damaged,
+}
+
+impl Disk {
+    /// Takes a write; tells its number and when it will be flushed.
+    pub(crate) fn write(
+        &mut self,
+        now: u64,
+        records: Vec<Record>,
+        token: PersistToken,
+        takes: u64,
+    ) -> (usize, u64) {
+        let after = self.batches.last().map_or(0, |batch| batch.flushed_at);
+        let flushed_at = now.max(after) + takes;
+        self.batches.push(Batch {
+            records,
+            token,
+            known: self.flushed,
+            flushed_at,
+            cut_before: std::mem::take(&mut self.cut_at_end),
+        });
+        (self.batches.len() - 1, flushed_at)
+    }
+
+    /// The write is flushed, and all before it; tells its token.
+    pub(crate) fn flushed(&mut self, batch: usize) -> Option<PersistToken> {
+        self.flushed = self.flushed.max(batch + 1);
+        self.batches.get(batch).map(|batch| batch.token)
+    }
+
+    /// The process or the machine ends here. `may_damage`: flushed writes above the last mark may be unreadable.
+    pub(crate) fn crash(
+        &mut self,
+        plan: &DiskPlan,
+        random: &mut Stream,
+        may_damage: bool,
+    ) -> CrashTrace {
+        if may_damage && self.flushed > 0 && random.chance(plan.damaged) {
+            let first = self.batches[..self.flushed]
+                .last()
+                .map_or(0, |last| last.known);
+            let keep = random.between(first as u64, self.flushed as u64 - 1) as usize;
+            self.cut(keep);
+            self.cut_at_end = true;
+            return CrashTrace::Damaged;
+        }
+        let unflushed = self.batches.len() - self.flushed;
+        let keep = self.flushed + random.index(unflushed + 1);
+        let torn = keep < self.batches.len() && random.chance(plan.torn);
+        self.cut(keep);
+        self.cut_at_end |= torn;
+        if torn {
+            CrashTrace::Torn
+        } else {
+            CrashTrace::Clean
+        }
+    }
+
+    fn cut(&mut self, keep: usize) {
+        // A mark that was to be written with a lost write is found again at the next start.
+        self.cut_at_end |= self.batches[keep..].iter().any(|batch| batch.cut_before);
+        self.batches.truncate(keep);
+        for batch in &mut self.batches {
+            batch.flushed_at = 0;
+        }
+        self.flushed = self.batches.len();
+    }
+
+    /// What a start finds; `None` if it does not fit together. `copies_cut` is the sabotage of a straggler copy that voids
+    /// what lies beside it.
+    pub(crate) fn recover(&self, copies_cut: bool) -> Option<Vec<RecoveredReplica>> {
+        let mut arena = Arena::default();
+        let mut replay = Replay::default();
+        for batch in &self.batches {
+            if batch.cut_before {
+                replay.mark_all();
+            }
+            for record in &batch.records {
+                replay.apply(arena.store(record, copies_cut), false);
+            }
+        }
+        if self.cut_at_end {
+            replay.mark_all();
+        }
+        let stored = replay.finish().ok()?;
+        stored
+            .into_iter()
+            .map(|replica| arena.load(&replica))
+            .collect()
+    }
+}
+
+/// Keeps entries and parts beside the log's records, whose payload is their number.
+#[derive(Default)]
+struct Arena {
+    entries: Vec<LogEntry>,
+    parts: Vec<RingPart>,
+}
+
+impl Arena {
+    fn store(&mut self, record: &Record, copies_cut: bool) -> LogRecord {
+        match record {
+            Record::Entry {
+                partition,
+                replica,
+                entry,
+                commit,
+            } => {
+                self.entries.push(entry.clone());
+                LogRecord {
+                    term: entry.term,
+                    lsn: entry.lsn,
+                    commit: *commit,
+                    payload: number(self.entries.len()),
+                    ..LogRecord::bare(RecordKind::Entry, *partition, *replica)
+                }
+            }
+            Record::State {
+                partition,
+                replica,
+                lsn,
+                term,
+                index,
+                count,
+                part,
+                installed,
+            } => {
+                self.parts.push(part.clone());
+                LogRecord {
+                    term: *term,
+                    lsn: *lsn,
+                    commit: *lsn,
+                    part: PartIndex {
+                        index: *index,
+                        count: *count,
+                    },
+                    installed: *installed || copies_cut,
+                    payload: number(self.parts.len()),
+                    ..LogRecord::bare(RecordKind::State, *partition, *replica)
+                }
+            }
+            Record::Reset { partition, replica } => {
+                LogRecord::bare(RecordKind::Reset, *partition, *replica)
+            }
+            Record::CutMarkCleared { partition, replica } => {
+                LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)
+            }
+        }
+    }
+
+    fn load(&self, stored: &StoredReplica) -> Option<RecoveredReplica> {
+        let mut found = RecoveredReplica {
+            partition: stored.partition,
+            replica: stored.replica,
+            ring: None,
+            ring_lsn: Lsn::ZERO,
+            ring_term: Term::ZERO,
+            entries: Vec::new(),
+            commit: stored.commit,
+            cut_mark: stored.cut_mark,
+        };
+        if let Some(state) = &stored.state {
+            let parts = state
+                .parts
+                .iter()
+                .map(|payload| self.parts[index(payload)].clone());
+            found.ring = Some(Ring::restore(parts).ok()?);
+            found.ring_lsn = state.lsn;
+            found.ring_term = state.term;
+        }
+        let entries = stored.entries.iter();
+        found.entries = entries
+            .map(|it| self.entries[index(&it.payload)].clone())
+            .collect();
+        Some(found)
+    }
+}
+
+/// The number of the last thing kept, as a payload.
+fn number(length: usize) -> bytes::Bytes {
+    bytes::Bytes::copy_from_slice(&(length as u64 - 1).to_le_bytes())
+}
+
+fn index(payload: &[u8]) -> usize {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(payload);
+    u64::from_le_bytes(bytes) as usize
+}

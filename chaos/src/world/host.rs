@@ -1,0 +1,140 @@
+//! A machine in the simulated rack: a disk that stays, and a process that comes and goes.
+
+use std::collections::BTreeMap;
+
+use ringhold_replica::{AttemptEnd, Event, Member};
+use ringhold_types::{
+    AttemptToken, Generation, Lsn, MemberId, PartitionKey, StartNonce, Term, Tick,
+};
+
+use super::disk::Disk;
+use crate::sabotage::Sabotaged;
+
+/// A process's own clock: it runs at its own rate, from its own start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started: u64,
+    base: u64,
+    /// Millionths of true time that pass here per true microsecond.
+    rate: u64,
+}
+
+const RATE: u64 = 1_000_000;
+
+impl Clock {
+    /// A clock that shows `base` at true time `started` and deviates by `deviation` millionths.
+    pub(crate) fn new(started: u64, base: u64, deviation: i64) -> Self {
+        let rate = RATE.saturating_add_signed(deviation);
+        Self {
+            started,
+            base,
+            rate,
+        }
+    }
+
+    /// What it shows at a true time.
+    pub(crate) fn tick(&self, now: u64) -> Tick {
+        let passed = u128::from(now.saturating_sub(self.started)) * u128::from(self.rate);
+        Tick(self.base + (passed / u128::from(RATE)) as u64)
+    }
+
+    /// The first true time at which it shows at least `tick`.
+    pub(crate) fn true_time(&self, tick: Tick) -> u64 {
+        let passed = u128::from(tick.0.saturating_sub(self.base)) * u128::from(RATE);
+        self.started + passed.div_ceil(u128::from(self.rate)) as u64
+    }
+}
+
+/// An attempt that runs in a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// How it will end.
+    pub(crate) end: AttemptEnd,
+}
+
+/// A process of a member.
+pub(crate) struct Process {
+    pub(crate) start: StartNonce,
+    pub(crate) machine: Member<Sabotaged>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Vec<Event>,
+    /// True time of the turn that is due, if one is.
+    pub(crate) turn_at: Option<u64>,
+    /// True time of the timer that is set, if one is.
+    pub(crate) timer_at: Option<u64>,
+    pub(crate) running: BTreeMap<AttemptToken, Run>,
+    /// Control states applied: index into the control plane's history of what comes next.
+    pub(crate) next_notice: usize,
+    /// Whether nothing was applied yet.
+    pub(crate) is_new: bool,
+    pub(crate) notice_due: bool,
+    /// Whether it was told that it drains.
+    pub(crate) drains: bool,
+    /// Per partition: generation and commit up to which this process's log was compared with what is committed.
+    pub(crate) compared: BTreeMap<PartitionKey, (Generation, Lsn)>,
+    /// Partitions that it led at the end of its last turn, with the term.
+    pub(crate) led: BTreeMap<PartitionKey, Term>,
+}
+
+/// A machine in the rack.
+pub(crate) struct Host {
+    pub(crate) member: MemberId,
+    pub(crate) name: String,
+    /// It never starts again.
+    pub(crate) is_gone: bool,
+    pub(crate) disk: Disk,
+    /// The last nonce that the control plane accepted, as the directory remembers it.
+    pub(crate) accepted: StartNonce,
+    /// Nonces of starts, each synced before it was presented.
+    pub(crate) presented_before: Vec<StartNonce>,
+    /// Whether the directory has never been accepted.
+    pub(crate) is_fresh: bool,
+    /// Control states that the directory holds.
+    pub(crate) applied: usize,
+    /// Whether the store is to be found rotten at the next start.
+    pub(crate) is_rotten: bool,
+    /// Deviation of its clock, in millionths.
+    pub(crate) deviation: i64,
+    pub(crate) process: Option<Process>,
+    pub(crate) paused_until: u64,
+    /// Messages to the control plane and back are lost until then.
+    pub(crate) control_cut_until: u64,
+}
+
+impl Host {
+    /// A machine with an empty directory.
+    pub(crate) fn new(member: MemberId, name: String, deviation: i64) -> Self {
+        Self {
+            member,
+            name,
+            is_gone: false,
+            disk: Disk::default(),
+            accepted: StartNonce::ZERO,
+            presented_before: Vec::new(),
+            is_fresh: true,
+            applied: 0,
+            is_rotten: false,
+            deviation,
+            process: None,
+            paused_until: 0,
+            control_cut_until: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_never_fires_before_its_tick() {
+        for deviation in [-45_000, -1, 0, 3, 45_000] {
+            let clock = Clock::new(500, 1_000, deviation);
+            for tick in [1_000, 1_001, 77_777, 5_000_000] {
+                let at = clock.true_time(Tick(tick));
+                assert!(clock.tick(at) >= Tick(tick));
+                assert!(at == 500 || clock.tick(at - 1) < Tick(tick));
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The simulated world: machines with processes and disks, a network, a control plane, clients, and everything that goes wrong.
+//!
+//! One seed is one run: it is decided by its plan and its streams of random numbers alone. Start reading at [`World::run`].
+
+mod audit;
+mod clients;
+mod control;
+mod disk;
+mod execution;
+mod faults;
+mod host;
+mod network;
+mod observe;
+mod queue;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ringhold_control::Command;
+use ringhold_history::Event as Seen;
+use ringhold_replica::RequestToken;
+use ringhold_types::{
+    ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, MemberId, Millis,
+    PartitionCount, PartitionKey, PartitionNumber, ReplicaId,
+};
+
+use self::clients::{Client, Open};
+use self::control::ControlPlane;
+use self::host::Host;
+use self::network::Cuts;
+use self::queue::{Happening, Queue};
+use crate::coverage::Coverage;
+use crate::oracle::Oracle;
+use crate::plan::{MILLISECOND, Plan, SECOND};
+use crate::random::{Concern, Stream};
+use crate::sabotage::Sabotage;
+use crate::trace::Trace;
+
+/// Longest time after the storm until everything must be well, in microseconds of true time.
+const HEALING: u64 = 90 * SECOND;
+/// A run of more happenings than this goes in circles.
+const HAPPENINGS_MAX: u64 = 3_000_000;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+    /// When, in microseconds of true time.
+    pub at: u64,
+}
+
+/// What a run showed.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The first broken invariant.
+    pub violation: Option<Violation>,
+    /// What was met.
+    pub coverage: Coverage,
+    /// Hash over all that happened.
+    pub trace: u64,
+    /// Happenings.
+    pub events: u64,
+    /// True time of the end, in microseconds.
+    pub ended: u64,
+}
+
+/// The streams of random numbers.
+struct Streams {
+    network: Stream,
+    disk: Stream,
+    control: Stream,
+    faults: Stream,
+    clients: Stream,
+    execution: Stream,
+    processes: Stream,
+}
+
+/// The world of one seed.
+pub struct World {
+    plan: Plan,
+    sabotage: Sabotage,
+    now: u64,
+    queue: Queue,
+    random: Streams,
+    hosts: Vec<Host>,
+    cuts: Cuts,
+    control: ControlPlane,
+    clients: Vec<Client>,
+    partitions: Vec<PartitionKey>,
+    oracle: Oracle,
+    coverage: Coverage,
+    trace: Trace,
+    history: Vec<Seen>,
+    violation: Option<Violation>,
+    /// Questions that were asked.
+    open: BTreeMap<RequestToken, Open>,
+    answered: BTreeSet<RequestToken>,
+    /// The member whose disk lost flushed writes last.
+    damaged: Option<MemberId>,
+    next_token: u64,
+    next_member: u64,
+    next_execution: u64,
+    healed: bool,
+    finished: bool,
+    narrates: bool,
+}
+
+/// A configuration in few words.
+fn shown(configuration: &Configuration) -> String {
+    let list = |replicas: &[ReplicaId]| {
+        let short = |it: &ReplicaId| format!("{}.{}", it.member.0, it.incarnation);
+        replicas.iter().map(short).collect::<Vec<_>>().join(" ")
+    };
+    format!(
+        "version {} term {} generation {} primary {} in sync [{}] learners [{}]",
+        configuration.version,
+        configuration.term,
+        configuration.generation,
+        list(configuration.primary.as_slice()),
+        list(&configuration.in_sync),
+        list(&configuration.learners),
+    )
+}
+
+impl World {
+    /// Runs a seed's plan to its end, or to the first broken invariant.
+    #[must_use]
+    pub fn run(plan: Plan, sabotage: Sabotage) -> RunReport {
+        Self::new(plan, sabotage).to_end()
+    }
+
+    /// [`World::run`] that tells on standard error what happens.
+    #[must_use]
+    pub fn narrate(plan: Plan, sabotage: Sabotage) -> RunReport {
+        let mut world = Self::new(plan, sabotage);
+        world.narrates = true;
+        world.to_end()
+    }
+
+    fn to_end(self) -> RunReport {
+        let mut world = self;
+        world.begin();
+        let mut events = 0;
+        while let Some((at, happening)) = world.queue.pop() {
+            world.now = at;
+            world.trace.fold(at);
+            world.happen(happening);
+            events += 1;
+            if events > HAPPENINGS_MAX {
+                world.violate("Liveness", "the run goes in circles".to_owned());
+            }
+            if world.violation.is_some() || world.finished {
+                break;
+            }
+        }
+        RunReport {
+            violation: world.violation,
+            coverage: world.coverage,
+            trace: world.trace.hash(),
+            events,
+            ended: world.now,
+        }
+    }
+
+    fn new(plan: Plan, sabotage: Sabotage) -> Self {
+        let stream = |concern| Stream::new(plan.seed, concern);
+        let partitions = (0..plan.partitions).map(|number| PartitionKey {
+            executor: ExecutorId(0),
+            partition: PartitionNumber(number),
+        });
+        Self {
+            partitions: partitions.collect(),
+            sabotage,
+            now: 0,
+            queue: Queue::default(),
+            random: Streams {
+                network: stream(Concern::Network),
+                disk: stream(Concern::Disk),
+                control: stream(Concern::Control),
+                faults: stream(Concern::Faults),
+                clients: stream(Concern::Clients),
+                execution: stream(Concern::Execution),
+                processes: stream(Concern::Processes),
+            },
+            hosts: Vec::new(),
+            cuts: Cuts::default(),
+            control: ControlPlane::new(),
+            clients: Vec::new(),
+            oracle: Oracle::default(),
+            coverage: Coverage::default(),
+            trace: Trace::default(),
+            history: Vec::new(),
+            violation: None,
+            open: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            damaged: None,
+            next_token: 0,
+            next_member: 0,
+            next_execution: 0,
+            healed: false,
+            finished: false,
+            narrates: false,
+            plan,
+        }
+    }
+
+    /// Members start, an executor is made, clients begin, faults begin.
+    fn begin(&mut self) {
+        let initialise = Command::Initialise {
+            cluster: ClusterId(u128::from(self.plan.seed)),
+            name: "explored".to_owned(),
+        };
+        self.command(&initialise);
+        for _ in 0..self.plan.members {
+            let slot = self.add_host(None);
+            self.queue.push(0, Happening::Start { slot });
+        }
+        self.queue.push(50 * MILLISECOND, Happening::Watch);
+        for client in 0..self.plan.clients {
+            self.clients.push(Client::new());
+            let at = 600 * MILLISECOND + self.random.clients.below(200 * MILLISECOND);
+            self.queue.push(at, Happening::Client { client });
+        }
+        self.queue.push(SECOND, Happening::Fault);
+        self.queue.push(self.plan.storm, Happening::Heal);
+    }
+
+    /// Puts a machine with an empty directory into the rack; a replaced one keeps its name.
+    fn add_host(&mut self, name: Option<String>) -> usize {
+        self.next_member += 1;
+        let member = MemberId(self.next_member);
+        let name = name.unwrap_or_else(|| format!("m{}", self.next_member));
+        let most = self.plan.drift;
+        let above = self.random.processes.below(2 * most + 1);
+        let deviation = above.cast_signed() - most.cast_signed();
+        self.hosts.push(Host::new(member, name, deviation));
+        self.hosts.len() - 1
+    }
+
+    /// Makes the executor once members are there to hold it.
+    fn make_executor(&mut self) {
+        let name = ExecutorName::new("explored").expect("a valid name");
+        if self.control.cluster.executor_by_name(&name).is_some() {
+            return;
+        }
+        let up = self.control.cluster.members().len();
+        if up < self.plan.members {
+            return;
+        }
+        let mut config = ExecutorConfig::with_name(name);
+        config.pool_size = self.plan.pool_size;
+        config.durability = self.plan.durability;
+        config.capacity = self.plan.capacity;
+        config.when_full = self.plan.when_full;
+        config.persistence = self.plan.persistence;
+        config.result_ttl = Millis(60_000);
+        config.crash_limit = self.plan.crash_limit;
+        if let Some(count) = PartitionCount::new(self.plan.partitions) {
+            config.partition_count = count;
+        }
+        self.command(&Command::CreateExecutor { config });
+        let executor = ExecutorId(0);
+        let executors = self.control.cluster.executors();
+        let executor = executors.keys().next().copied().unwrap_or(executor);
+        for partition in &mut self.partitions {
+            partition.executor = executor;
+        }
+        let partitions = self.partitions.iter().map(|it| it.partition).collect();
+        self.command(&Command::Materialise {
+            executor,
+            partitions,
+        });
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Turn { slot, start } => self.turn(slot, start),
+            Happening::Timer { slot, start, at } => self.timer(slot, start, at),
+            Happening::Message { to, from, message } => self.message_arrived(to, from, *message),
+            Happening::Flushed { slot, start, batch } => self.flushed(slot, start, batch),
+            Happening::Beat { slot, start } => self.beat(slot, start),
+            Happening::Present { slot, start } => self.present(slot, start),
+            Happening::Mail(mail) => self.mail_arrived(*mail),
+            Happening::Answer { to, start, answer } => self.answer_arrived(to, start, *answer),
+            Happening::Notice { slot, start } => self.notice(slot, start),
+            Happening::Watch => {
+                self.make_executor();
+                self.watch();
+            }
+            Happening::Client { client } => self.client_acts(client),
+            Happening::Impatience { client, token } => self.client_is_impatient(client, token),
+            Happening::Question { to, question } => self.question_arrived(to, *question),
+            Happening::Gone { to, token } => self.caller_is_gone(to, token),
+            Happening::Reply {
+                client,
+                token,
+                reply,
+            } => self.reply_arrived(client, token, *reply),
+            Happening::AttemptEnds { slot, start, token } => self.attempt_ends(slot, start, token),
+            Happening::Fault => self.fault(),
+            Happening::Start { slot } => self.start_process(slot),
+            Happening::DrainEnds { slot, member } => self.drain_ends(slot, member),
+            Happening::Forget { member } => self.forget(member),
+            Happening::Heal => self.heal(),
+            Happening::Check => self.check(),
+        }
+    }
+
+    /// The machine of a member, while the member exists.
+    fn slot_of(&self, member: MemberId) -> Option<usize> {
+        self.hosts.iter().position(|host| host.member == member)
+    }
+
+    /// Tells what happens, if somebody wants to know.
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.narrates {
+            eprintln!("{:>12.6} {}", self.now as f64 / 1e6, what());
+        }
+    }
+
+    /// Notes a broken invariant; the first one stays.
+    fn violate(&mut self, invariant: &'static str, detail: String) {
+        let at = self.now;
+        self.violation.get_or_insert(Violation {
+            invariant,
+            detail,
+            at,
+        });
+    }
+
+    /// The control plane's present state.
+    fn cluster(&self) -> Arc<ringhold_control::Cluster> {
+        Arc::clone(&self.control.cluster)
+    }
+}

@@ -1,0 +1,81 @@
+//! The network between members, and between clients and members: it loses, repeats, delays and reorders, and is cut in one
+//! direction or both.
+
+use std::collections::BTreeMap;
+
+use ringhold_replica::PeerMessage;
+use ringhold_types::MemberId;
+
+use super::World;
+use super::queue::Happening;
+
+/// Which ways are cut, and until when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cuts {
+    until: BTreeMap<(usize, usize), u64>,
+}
+
+impl Cuts {
+    /// Cuts one direction between two machines.
+    pub(crate) fn cut(&mut self, from: usize, to: usize, until: u64) {
+        let known = self.until.entry((from, to)).or_default();
+        *known = (*known).max(until);
+    }
+
+    /// Whether messages of `from` reach `to`.
+    pub(crate) fn is_open(&self, from: usize, to: usize, now: u64) -> bool {
+        self.until
+            .get(&(from, to))
+            .is_none_or(|until| *until <= now)
+    }
+
+    /// Everything is connected again.
+    pub(crate) fn heal(&mut self) {
+        self.until.clear();
+    }
+}
+
+impl World {
+    /// Sends a message from a machine to a member.
+    pub(crate) fn send(&mut self, slot: usize, to: MemberId, message: PeerMessage) {
+        let from = self.hosts[slot].member;
+        let Some(target) = self.slot_of(to) else {
+            return;
+        };
+        if !self.cuts.is_open(slot, target, self.now) {
+            return;
+        }
+        let copies = 1 + usize::from(self.random.network.chance(self.plan.network.duplicate));
+        for _ in 0..copies {
+            if let Some(delay) = self.delay() {
+                let message = Box::new(message.clone());
+                let at = self.now + delay;
+                self.queue
+                    .push(at, Happening::Message { to, from, message });
+            }
+        }
+    }
+
+    /// How long a message takes; `None` if it is lost.
+    pub(crate) fn delay(&mut self) -> Option<u64> {
+        let plan = &self.plan.network;
+        let random = &mut self.random.network;
+        if random.chance(plan.loss) {
+            return None;
+        }
+        let usual = random.skewed(100, plan.delay);
+        let straggles = plan.straggle > 0 && random.chance(plan.straggle);
+        Some(if straggles {
+            usual + random.below(plan.straggle_delay)
+        } else {
+            usual
+        })
+    }
+
+    /// A message has come.
+    pub(crate) fn message_arrived(&mut self, to: MemberId, from: MemberId, message: PeerMessage) {
+        if let Some(slot) = self.slot_of(to) {
+            self.put(slot, ringhold_replica::Event::Message { from, message });
+        }
+    }
+}

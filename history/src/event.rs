@@ -1,0 +1,107 @@
+//! What is recorded: every operation of every client with its begin and end, and every run of a task.
+
+use ringhold_types::ErrorCode;
+
+/// One line of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// True time in nanoseconds: all processes of a run share one clock.
+    pub at: u64,
+    /// The client.
+    pub process: u64,
+    /// Names the operation; begin and end have the same.
+    pub operation: u64,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client begins an operation, before its first byte is sent.
+    Invoke(Action),
+    /// It was answered.
+    Ok(Sighting),
+    /// It was refused, and had no effect.
+    Fail(ErrorCode),
+    /// It was not answered: it may take effect at any later time.
+    Unknown,
+    /// A task ran (written by the task itself, outside of the cluster).
+    Ran {
+        /// The task.
+        id: String,
+        /// Term of its token.
+        term: u64,
+        /// Attempt of its token.
+        attempt: u64,
+        /// The value that this run ends with; no other run has it.
+        value: u64,
+    },
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Store a task.
+    Submit {
+        /// Its idempotency key.
+        key: String,
+        /// A hash of what it is.
+        payload: u64,
+    },
+    /// Read its outcome.
+    Retrieve {
+        /// The task.
+        id: String,
+    },
+    /// Read it as it is.
+    Get {
+        /// The task.
+        id: String,
+    },
+    /// Read its outcome and remove it.
+    Take {
+        /// The task.
+        id: String,
+    },
+    /// Remove its outcome.
+    Dispose {
+        /// The task.
+        id: String,
+    },
+    /// End it.
+    Cancel {
+        /// The task.
+        id: String,
+    },
+    /// Something else that no checker judges.
+    Other,
+}
+
+/// What a client saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// A task is stored.
+    Stored {
+        /// Its id.
+        id: String,
+        /// The term of the receipt.
+        term: u64,
+        /// Whether an earlier submit had stored it.
+        reused: bool,
+    },
+    /// It has not ended.
+    Pending,
+    /// Its outcome.
+    Outcome {
+        /// A number that stands for it.
+        value: u64,
+    },
+    /// It is not there.
+    Absent {
+        /// Why.
+        code: ErrorCode,
+    },
+    /// Done.
+    Done,
+}
