@@ -4,7 +4,8 @@
 //! - A state never cuts: entries above it, read before it, stay. The complete state of the highest position wins.
 //! - An installed state, once complete, voids everything read before its first part.
 //! - `Reset`, `Forgotten` and a record of another replica void what the partition held.
-//! - Commit is the highest one seen.
+//! - Commit is the highest one seen; that of a state counts once it is complete: before, what it says is committed may not
+//!   be what the replica holds.
 //!
 //! Replay may start in the middle of a log, at or before the oldest record that is needed; what it meets of older,
 //! superseded records before that changes nothing in the end.
@@ -109,6 +110,7 @@ struct ReplicaReplay {
     state: Option<StoredState>,
     /// A state of which not all parts were read yet.
     pending: Option<PendingState>,
+    /// In the order of positions. Holes may come and go while dead records are read of which some are skipped.
     entries: Vec<LogRecord>,
     commit: Lsn,
     cut_mark: bool,
@@ -120,6 +122,7 @@ struct PendingState {
     term: Term,
     count: u32,
     installed: bool,
+    commit: Lsn,
     parts: Vec<Bytes>,
     /// Entries before this index were read before the first part.
     entries_before: usize,
@@ -142,7 +145,9 @@ impl ReplicaReplay {
     }
 
     fn apply(&mut self, record: LogRecord, marked: bool) {
-        self.commit = self.commit.max(record.commit);
+        if record.kind != RecordKind::State {
+            self.commit = self.commit.max(record.commit);
+        }
         match record.kind {
             RecordKind::Entry => self.push_entry(record),
             RecordKind::State => self.push_part(record, marked),
@@ -155,14 +160,6 @@ impl ReplicaReplay {
     fn push_entry(&mut self, record: LogRecord) {
         let keep = self.entries.partition_point(|entry| entry.lsn < record.lsn);
         self.entries.truncate(keep);
-        let joins = self
-            .entries
-            .last()
-            .is_none_or(|last| last.lsn.next() == record.lsn);
-        if !joins {
-            // Only leftovers of a life that an installed state ended, whose parts lie before the start of this replay.
-            self.entries.clear();
-        }
         let length = self.entries.len();
         if let Some(pending) = &mut self.pending {
             pending.entries_before = pending.entries_before.min(length);
@@ -183,6 +180,7 @@ impl ReplicaReplay {
                 term: record.term,
                 count: record.part.count,
                 installed: record.installed,
+                commit: Lsn::ZERO,
                 parts: Vec::new(),
                 entries_before: self.entries.len(),
             });
@@ -200,6 +198,7 @@ impl ReplicaReplay {
             return;
         }
         pending.parts.push(record.payload);
+        pending.commit = pending.commit.max(record.commit);
         if record.part.index + 1 >= record.part.count {
             self.complete(marked);
         }
@@ -214,6 +213,7 @@ impl ReplicaReplay {
             self.state = None;
         }
         self.cut_mark |= marked;
+        self.commit = self.commit.max(pending.commit);
         let newer = self
             .state
             .as_ref()
@@ -234,12 +234,16 @@ impl ReplicaReplay {
 
     fn finish(self, partition: PartitionKey) -> Result<StoredReplica, MissingEntries> {
         let base = self.state.as_ref().map_or(Lsn::ZERO, |state| state.lsn);
-        match self.entries.first() {
-            Some(first) if first.lsn != base.next() => Err(MissingEntries {
+        let before = std::iter::once(base).chain(self.entries.iter().map(|entry| entry.lsn));
+        let hole = before
+            .zip(&self.entries)
+            .find(|(before, entry)| before.next() != entry.lsn);
+        match hole {
+            Some((_, entry)) => Err(MissingEntries {
                 partition,
-                first: first.lsn,
+                first: entry.lsn,
             }),
-            _ => Ok(StoredReplica {
+            None => Ok(StoredReplica {
                 partition,
                 replica: self.replica,
                 state: self.state,
@@ -248,5 +252,57 @@ impl ReplicaReplay {
                 cut_mark: self.cut_mark,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{entry, state};
+
+    fn positions(records: Vec<LogRecord>) -> Result<Vec<u64>, MissingEntries> {
+        let replicas = replay(records)?;
+        let entries = replicas.first().map(|found| found.entries.iter());
+        Ok(entries
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.lsn.0)
+            .collect())
+    }
+
+    #[test]
+    fn dead_entries_beyond_a_hole_change_nothing() {
+        // Entry 3 of term 1 was skipped because it is dead; entry 4, dead as well, was not.
+        let records = vec![entry(1, 1), entry(1, 2), entry(1, 4), entry(2, 3)];
+        assert_eq!(positions(records), Ok(vec![1, 2, 3]));
+        let records = vec![entry(1, 5), entry(1, 9), entry(1, 10), state(9, 0, 1)];
+        assert_eq!(positions(records), Ok(vec![10]));
+    }
+
+    #[test]
+    fn a_hole_that_remains_is_told() {
+        for (records, first) in [
+            (vec![entry(1, 2)], 2),
+            (vec![entry(1, 1), entry(1, 2), entry(1, 4)], 4),
+            (vec![state(3, 0, 1), entry(1, 5)], 5),
+        ] {
+            let missing = positions(records).expect_err("a hole");
+            assert_eq!(missing.first, Lsn(first));
+        }
+    }
+
+    #[test]
+    fn a_cut_tail_marks_what_holds_anything() {
+        let mut replay = Replay::default();
+        let other = LogRecord {
+            partition: crate::conformance::partition(2),
+            ..entry(1, 1)
+        };
+        let reset = LogRecord::bare(RecordKind::Reset, entry(1, 1).partition, other.replica);
+        replay.apply(reset, false);
+        replay.apply(other, false);
+        replay.mark_all();
+        let found = replay.finish().expect("no hole");
+        assert_eq!((found.len(), found[0].cut_mark), (1, true));
     }
 }

@@ -130,7 +130,7 @@ fn a_flipped_byte_anywhere_is_rot_or_a_marked_cut_of_the_last_batch() {
 fn a_file_cut_at_any_length_is_rot_or_a_marked_cut() {
     let original = original();
     let files = original.disk.contents();
-    let newest = files.keys().filter(|path| is_segment(path)).next_back();
+    let newest = files.keys().rfind(|path| is_segment(path));
     for (path, bytes) in &files {
         for length in 0..bytes.len() {
             let what = format!("{} cut to {length}", path.display());
@@ -162,8 +162,7 @@ fn a_cut_mark_survives_restarts_and_copies_until_it_is_cleared() {
         .disk
         .contents()
         .into_iter()
-        .filter(|(path, _)| is_segment(path))
-        .next_back()
+        .rfind(|(path, _)| is_segment(path))
         .expect("there are segments");
     // The last byte that is not zero belongs to the last batch.
     let last = bytes.iter().rposition(|byte| *byte != 0).expect("written");

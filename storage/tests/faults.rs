@@ -68,6 +68,26 @@ fn a_failed_write_poisons_the_log() {
 }
 
 #[test]
+fn what_a_restart_reports_is_durable() {
+    let disk = SimulatedFileSystem::new();
+    let (mut log, _) = open(&disk).expect("opens");
+    log.append(&[entry(1, 1)]).expect("append succeeds");
+    // The process dies before the flush; its write is still in the machine's memory, and is found.
+    drop(log);
+    disk.kill();
+    let (log, recovered) = open(&disk).expect("opens");
+    assert_eq!(recovered.replicas[0].last_lsn(), Lsn(1));
+    drop(log);
+    // Its replica may have acknowledged it since: now the power goes.
+    for seed in 0..20 {
+        let disk = disk.fork();
+        disk.crash(seed);
+        let (_, recovered) = open(&disk).expect("opens");
+        assert_eq!(recovered.replicas[0].last_lsn(), Lsn(1));
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_before_anything_is_written_and_recovers() {
     let disk = SimulatedFileSystem::new();
     let (mut log, _) = open(&disk).expect("opens");

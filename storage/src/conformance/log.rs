@@ -217,6 +217,11 @@ fn a_state_without_all_parts_changes_nothing(scene: &mut Scene<'_>) {
         (positions(&found), found.state),
         (vec![(1, 1), (1, 2)], None)
     );
+    assert_eq!(
+        found.commit,
+        Lsn(1),
+        "what it says is committed is not what is held"
+    );
     // It may be completed later, or begun again.
     scene.append(&[installed(0)]);
     scene.reopen();

@@ -29,6 +29,7 @@ pub(super) struct PartitionIndex {
     mark_is_named: bool,
     state: Option<StatePlace>,
     pending: Option<PendingPlace>,
+    /// In the order of positions, and so of segments.
     runs: Vec<Run>,
 }
 
@@ -51,6 +52,7 @@ struct StatePlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PendingPlace {
     place: StatePlace,
+    commit: Lsn,
     /// Runs before this index were written before the first part.
     runs_before: usize,
 }
@@ -232,7 +234,9 @@ impl PartitionIndex {
     }
 
     fn apply(&mut self, record: &LogRecord, marked: bool, segment: SegmentNumber, bytes: u64) {
-        self.commit = self.commit.max(record.commit);
+        if record.kind != RecordKind::State {
+            self.commit = self.commit.max(record.commit);
+        }
         let step = self.progress.advance(record);
         match record.kind {
             RecordKind::Entry => self.push_entry(record.lsn, segment, step == Step::Entry),
@@ -260,10 +264,6 @@ impl PartitionIndex {
                 break;
             }
         }
-        if self.runs.last().is_some_and(|run| run.last.next() != lsn) {
-            // As in replay: leftovers of a life that an installed state ended, before the start of this pass.
-            self.runs.clear();
-        }
         let length = self.runs.len();
         let first_after_part = self.pending.as_mut().is_some_and(|pending| {
             pending.runs_before = pending.runs_before.min(length);
@@ -274,7 +274,9 @@ impl PartitionIndex {
         }
         match self.runs.last_mut() {
             // A run never crosses the first part of a pending state, which may end what was written before.
-            Some(run) if run.segment == segment && !first_after_part => run.last = lsn,
+            Some(run) if run.segment == segment && run.last.next() == lsn && !first_after_part => {
+                run.last = lsn;
+            }
             _ => self.runs.push(Run {
                 segment,
                 first: lsn,
@@ -297,8 +299,10 @@ impl PartitionIndex {
                 lsn: record.lsn,
                 ..StatePlace::default()
             },
+            commit: Lsn::ZERO,
             runs_before,
         });
+        pending.commit = pending.commit.max(record.commit);
         pending.place.bytes += bytes;
         pending.place.segments.insert(segment);
         if let Step::StateComplete { installed, newest } = step {
@@ -310,6 +314,7 @@ impl PartitionIndex {
         let Some(pending) = self.pending.take() else {
             return;
         };
+        self.commit = self.commit.max(pending.commit);
         if installed {
             self.runs.drain(..pending.runs_before);
             self.state = None;

@@ -140,6 +140,11 @@ impl Progress {
         Step::StateComplete { installed, newest }
     }
 
+    /// Whether a state waits for its last part.
+    pub(crate) const fn has_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
     fn may_follow(&self, lsn: Lsn) -> bool {
         lsn > self.base.unwrap_or(Lsn::ZERO) && lsn <= self.last.next()
     }

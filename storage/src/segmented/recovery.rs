@@ -73,6 +73,8 @@ pub(super) fn read_log(
     let newest = segments.last_key_value().map(|(number, _)| *number);
     let newest = reader.read_segment(newest.unwrap_or_default())?;
     let end = reader.find_end(&newest)?;
+    // An old one, all of whose segments are free: what happened between it and the oldest needed segment is not known.
+    let checkpoint = checkpoint.filter(|found| found.last_segment >= end.oldest);
     let mut log = Collector {
         replay: Replay::default(),
         index: LogIndex::default(),

@@ -254,7 +254,8 @@ impl SegmentedLog {
 }
 
 impl Draft {
-    fn take(&mut self, record: &LogRecord) -> Result<(), StorageError> {
+    /// Takes a record; returns the highest commit known of its replica by then.
+    fn take(&mut self, record: &LogRecord) -> Result<Lsn, StorageError> {
         let known = Progress::of(self.progress, record);
         if self.progress != Some(known) {
             // Another replica begins: nothing of the former is carried on.
@@ -262,7 +263,11 @@ impl Draft {
             self.marked = false;
         }
         let progress = Progress::check(Some(known), record)?;
-        self.commit = self.commit.max(record.commit);
+        let commit = self.commit.max(record.commit);
+        // As in replay, the commit of a state counts once all its parts are there.
+        if !(record.kind == RecordKind::State && progress.has_pending()) {
+            self.commit = commit;
+        }
         match record.kind {
             RecordKind::CutMark => self.marked = true,
             RecordKind::CutMarkCleared | RecordKind::Reset | RecordKind::Forgotten => {
@@ -271,7 +276,7 @@ impl Draft {
             RecordKind::Entry | RecordKind::State => {}
         }
         self.progress = Some(progress);
-        Ok(())
+        Ok(commit)
     }
 }
 
