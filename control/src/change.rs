@@ -2,8 +2,11 @@
 
 use ringhold_types::{ChangeKind, ConfigurationChange, PartitionKey, ReplicaId};
 
+use crate::limits::LOSSES_MAX;
 use crate::record::copies_of;
-use crate::{Changes, Cluster, ExecutorRecord, PartitionRecord, Refused, Response};
+use crate::{
+    Changes, Cluster, ExecutorRecord, LossCause, LossRecord, PartitionRecord, Refused, Response,
+};
 
 impl Cluster {
     pub(crate) fn change(
@@ -47,18 +50,48 @@ impl Cluster {
             }
             ChangeKind::Bump => self.edit(key, changes, |_| {}),
             ChangeKind::HandOver { to } => {
-                if to == change.proposer {
-                    return Err(Refused::Forbidden {
-                        rule: "a hand-over goes to another replica".into(),
-                    });
-                }
                 if self.electable(executor, partition, to.member)? != to {
                     return Err(Refused::Unknown);
                 }
                 let start = self.members.get(&to.member).ok_or(Refused::Unknown)?.start;
                 self.edit(key, changes, |partition| partition.lead(to, start))
             }
+            ChangeKind::RecordLoss => self.record_loss(key, change.proposer, changes),
         }
+    }
+
+    /// The tail of the only seat was cut, and nobody is left who might hold what it lost (PROTOCOL §5).
+    fn record_loss(
+        &mut self,
+        key: PartitionKey,
+        proposer: ReplicaId,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let executor = self.executors.get(&key.executor).ok_or(Refused::Unknown)?;
+        let partition = executor.partition(key.partition).ok_or(Refused::Unknown)?;
+        if partition.in_sync != [proposer] {
+            return Err(Refused::Forbidden {
+                rule: "a replica asks the others with a seat before anything counts as lost".into(),
+            });
+        }
+        self.losses.push(LossRecord {
+            partition: key,
+            generation: partition.generation,
+            last: partition.in_sync.clone(),
+            cause: LossCause::StoreGone,
+            at: self.index,
+        });
+        let surplus = self.losses.len().saturating_sub(LOSSES_MAX);
+        self.losses.drain(..surplus);
+        let start = self
+            .members
+            .get(&proposer.member)
+            .ok_or(Refused::Unknown)?
+            .start;
+        self.edit(key, changes, |partition| {
+            partition.generation = partition.generation.next();
+            partition.lead(proposer, start);
+        })
     }
 
     /// A seat goes to a present learner whose member may take seats.

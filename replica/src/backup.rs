@@ -35,7 +35,6 @@ impl Follower {
             return;
         }
         self.leader = Some(prepare.fence.from);
-        core.seen_version = core.seen_version.max(prepare.version);
         self.ack_due = true;
         if !fits(core, &prepare) {
             self.mismatch = true;
@@ -76,7 +75,7 @@ impl Follower {
             needs_snapshot: core.log.last() == Lsn::ZERO,
             snapshot,
             snapshot_parts,
-            version: core.seen_version,
+            version: core.configuration.version,
             cut_mark: core.cut_mark,
         };
         context.send(leader.member, PeerMessage::Ack(ack));

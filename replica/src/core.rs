@@ -2,8 +2,8 @@
 
 use ringhold_ringbuffer::{Applied, LogEntry, Op, Quirks, Ring, RingLimits};
 use ringhold_types::{
-    Configuration, ConfigurationVersion, ExecutorConfig, ExecutorName, Generation, Lsn,
-    PartitionKey, ReplicaId, RingTime, StartNonce, Term, Tick,
+    Configuration, ExecutorConfig, ExecutorName, Generation, Lsn, PartitionKey, ReplicaId,
+    RingTime, StartNonce, Term, Tick,
 };
 
 use crate::context::Context;
@@ -34,8 +34,6 @@ pub(crate) struct Core {
     pub(crate) last_append: Option<Tick>,
     /// The last grant that an earlier primary may still hold (I14).
     pub(crate) lease_floor: Option<Tick>,
-    /// Highest version of a prepare seen in this life of the replica.
-    pub(crate) seen_version: ConfigurationVersion,
 }
 
 /// The limits of every new ring, whatever the executor: the log's first `Configure` brings the real ones, so that a ring
@@ -103,7 +101,6 @@ impl Core {
             cut_mark: false,
             last_append: None,
             lease_floor: None,
-            seen_version: ConfigurationVersion::ZERO,
             configuration,
         }
     }
@@ -136,7 +133,6 @@ impl Core {
             cut_mark: found.cut_mark,
             last_append: None,
             lease_floor: context.shared.leases.started(),
-            seen_version: ConfigurationVersion::ZERO,
             configuration,
         };
         while core.apply_next(context).is_some() {}

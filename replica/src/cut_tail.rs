@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ringhold_ringbuffer::LogEntry;
-use ringhold_types::{ReplicaId, Term, Tick};
+use ringhold_types::{ChangeKind, ReplicaId, Term, Tick};
 
 use crate::context::Context;
 use crate::core::Core;
@@ -104,6 +104,10 @@ impl Primary {
         core: &mut Core,
         context: &mut Context<'_, R>,
     ) -> bool {
+        if core.configuration.in_sync == [core.id] {
+            self.give_up_tail(core, context);
+            return false;
+        }
         let Phase::Asking(asking) = &mut self.phase else {
             return false;
         };
@@ -131,6 +135,17 @@ impl Primary {
             asking.ask_at = context.now;
         }
         done
+    }
+}
+
+impl Primary {
+    /// Nobody with a seat is left to ask: what the cut took counts as lost once the control plane has recorded it.
+    fn give_up_tail<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
+        if self.change.is_some() {
+            self.follow_up(core, context);
+        } else {
+            self.propose(core, context, ChangeKind::RecordLoss);
+        }
     }
 }
 

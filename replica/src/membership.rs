@@ -136,7 +136,8 @@ impl Primary {
         }
     }
 
-    fn follow_up<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
+    /// Follows up a proposal whose outcome does not come.
+    pub(crate) fn follow_up<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
         let Some(pending) = self.change.clone() else {
             return;
         };
@@ -147,7 +148,8 @@ impl Primary {
         let bumps = pending.change.kind == ChangeKind::Bump;
         if adds || bumps {
             self.propose(core, context, ChangeKind::Bump);
-        } else if pending.refused {
+        } else if pending.refused || matches!(pending.change.kind, ChangeKind::HandOver { .. }) {
+            // Decided anew: what was asked for may not be possible any more.
             self.change = None;
         } else {
             self.propose(core, context, pending.change.kind);

@@ -110,8 +110,9 @@ pub struct Ack {
     pub snapshot: u64,
     /// Parts of that snapshot received so far, in order.
     pub snapshot_parts: u32,
-    /// Highest [`Prepare::version`] that this life of the replica has seen: an acknowledgement of an earlier life of the
-    /// same replica never counts for a later one.
+    /// The configuration that this replica has applied. A replica that lost its place and got it back is a new, empty one;
+    /// before it has applied the configuration that gave it back it may still be the old one, so an acknowledgement with an
+    /// earlier version never counts for it.
     pub version: ConfigurationVersion,
     /// Whether the replica carries the mark of a cut tail (PROTOCOL §5).
     pub cut_mark: bool,

@@ -191,6 +191,11 @@ impl Primary {
             return;
         }
         for (token, reply) in std::mem::take(&mut self.unanswered) {
+            if let Reply::Submitted { sequence, reused, .. } = reply {
+                // Who holds the task may have changed since: the receipt is written anew.
+                self.stored(core, context, token, sequence, reused);
+                continue;
+            }
             self.note_served(context.now, &reply);
             context.answer(token, reply);
         }
@@ -305,7 +310,15 @@ impl Primary {
     /// When this primary wants to work without an event.
     pub(crate) fn deadline<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<Tick> {
         if let Phase::Asking(asking) = &self.phase {
-            return Some(asking.deadline());
+            let change = self
+                .change
+                .as_ref()
+                .map(|_| self.change_deadline(core, context));
+            return change
+                .flatten()
+                .into_iter()
+                .chain([asking.deadline()])
+                .min();
         }
         let waits = (self.may_commit_at > context.now).then_some(self.may_commit_at);
         let resend = self.peers.values().filter_map(|it| it.resend_at).min();

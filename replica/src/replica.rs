@@ -234,6 +234,10 @@ impl Replica {
                 self.step_down(context);
             }
         }
+        if let Role::Follower(follower) = &mut self.role {
+            // A primary that waited for this configuration to be applied here hears it at once.
+            follower.ack_due = true;
+        }
         self.take_nomination(context);
     }
 

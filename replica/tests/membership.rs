@@ -318,7 +318,7 @@ fn a_new_primary_with_a_cut_tail_takes_it_from_its_peer_first() {
 }
 
 #[test]
-fn a_replica_with_a_cut_tail_and_nobody_to_ask_does_not_lead() {
+fn a_replica_with_a_cut_tail_and_nobody_to_ask_leads_only_after_a_recorded_loss() {
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..6);
     world.kill(2);
@@ -328,6 +328,7 @@ fn a_replica_with_a_cut_tail_and_nobody_to_ask_does_not_lead() {
     node.cut_mark = true;
     world.kill(1);
     world.restart(2);
+    world.proposals_pass = false;
     let start = world.nodes[&2].start;
     world.configure(|it| {
         it.term = it.term.next();
@@ -339,12 +340,10 @@ fn a_replica_with_a_cut_tail_and_nobody_to_ask_does_not_lead() {
     assert_eq!(world.role(2), Some(RoleView::TakingOver));
     // A recorded loss lets it: ids that it does not hold answer DATA_LOSS, new ones go on above them.
     let lost = Sequence::from_bits(1_000);
-    world.configure(|it| {
-        it.term = it.term.next();
-        it.generation = Generation(1);
-        it.min_copies = 1;
-    });
+    world.proposals_pass = true;
+    world.configuration.min_copies = 1;
     world.run(3_000);
+    assert_eq!(world.configuration.generation, Generation(1));
     assert_eq!(world.role(2), Some(RoleView::Leading));
     assert!(world.noted(2, Note::Lost(P)));
     let get = world.ask(2, Request::Get { sequence: lost });
@@ -436,4 +435,28 @@ fn a_seat_that_the_placement_wants_to_leave_is_swapped_or_given_up() {
     world.configure(|it| it.in_sync.push(replica(2)));
     world.run(2_000);
     assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+}
+
+#[test]
+fn a_hand_over_whose_receiver_dies_brings_the_primary_back_in_a_new_term() {
+    let mut world = leading(2, 2, Persistence::Memory);
+    world.proposals_pass = false;
+    world.event(
+        1,
+        Event::HandOver {
+            partition: P,
+            to: replica(2),
+        },
+    );
+    world.run(100);
+    assert_eq!(world.role(1), Some(RoleView::Passive));
+    let term = world.at(1).term();
+    world.kill(2);
+    world.set_down(&[2]);
+    world.proposals_pass = true;
+    world.run(3_000);
+    assert_eq!(world.configuration.primary, Some(replica(1)));
+    assert!(world.at(1).term() > term);
+    world.run(12_000);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
 }

@@ -86,9 +86,13 @@ pub enum ChangeKind {
     },
     /// Change nothing but the version: settles an addition whose outcome is unknown (I6).
     Bump,
-    /// Name an in-sync replica primary, with term + 1, after a committed hand-over.
+    /// Name an in-sync replica primary, with term + 1, after a committed hand-over. The proposer itself, if the one that it
+    /// handed over to is gone: it leads again in a new term only.
     HandOver {
         /// The next primary.
         to: ReplicaId,
     },
+    /// Record that what the proposer's cut tail may have held is lost (PROTOCOL §5): it has the only seat, so nobody is left to
+    /// ask. A new generation begins, in which it leads with what it holds.
+    RecordLoss,
 }

@@ -136,6 +136,34 @@ fn a_hand_over_to_a_learner_or_a_dead_replica_is_refused() {
 }
 
 #[test]
+fn a_primary_that_gave_its_lease_away_may_lead_again_in_a_new_term() {
+    let (mut world, key) = world();
+    let before = world.partition(key).clone();
+    let to = before.in_sync[0];
+    let again = world.proposal(key, ChangeKind::HandOver { to });
+    world.done(&again);
+    let after = world.partition(key);
+    assert_eq!((after.primary, after.term), (Some(to), before.term.next()));
+}
+
+#[test]
+fn a_loss_is_recorded_by_the_only_seat_and_begins_a_new_generation() {
+    let (mut world, key) = world();
+    let loss = world.proposal(key, ChangeKind::RecordLoss);
+    assert!(forbidden(world.refused(&loss)).contains("asks the others"));
+    let removed = world.partition(key).in_sync[1];
+    let degrade = world.proposal(key, ChangeKind::Degrade { removed });
+    world.done(&degrade);
+    let before = world.partition(key).clone();
+    let loss = world.proposal(key, ChangeKind::RecordLoss);
+    world.done(&loss);
+    let after = world.partition(key);
+    assert_eq!(after.generation, before.generation.next());
+    assert_eq!(after.term, before.term.next());
+    assert_eq!(after.in_sync, before.in_sync);
+}
+
+#[test]
 fn a_learner_is_a_spare_member_that_is_up() {
     let (mut world, key) = world();
     let holder = world.partition(key).in_sync[1].member;

@@ -270,8 +270,14 @@ impl<R: Rules> World<R> {
                     it.primary_start = start;
                 });
             }
-            #[allow(unreachable_patterns)]
-            _ => {}
+            ChangeKind::RecordLoss => {
+                let start = start(&self.nodes, change.proposer);
+                self.configure(|it| {
+                    it.term = it.term.next();
+                    it.generation = it.generation.next();
+                    it.primary_start = start;
+                });
+            }
         }
     }
 
