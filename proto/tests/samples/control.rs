@@ -148,6 +148,7 @@ fn changes() -> Vec<(&'static str, Command)> {
         ("degrade", change(ChangeKind::Degrade { removed })),
         ("bump", change(ChangeKind::Bump)),
         ("hand-over", change(ChangeKind::HandOver { to: learner })),
+        ("record-loss", change(ChangeKind::RecordLoss)),
     ]
 }
 

@@ -66,6 +66,7 @@ fn change() -> impl Strategy<Value = ConfigurationChange> {
         (replica(), replica()).prop_map(|(learner, removed)| ChangeKind::Swap { learner, removed }),
         replica().prop_map(|removed| ChangeKind::Degrade { removed }),
         Just(ChangeKind::Bump),
+        Just(ChangeKind::RecordLoss),
         replica().prop_map(|to| ChangeKind::HandOver { to }),
     ];
     (partition(), number(), number(), replica(), kind).prop_map(

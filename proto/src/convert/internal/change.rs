@@ -24,6 +24,7 @@ impl From<&ConfigurationChange> for wire::ConfigurationChange {
             ChangeKind::HandOver { to } => Kind::HandOver(wire::NextPrimary {
                 to: Some(to.into()),
             }),
+            ChangeKind::RecordLoss => Kind::RecordLoss(wire::RecordLoss {}),
         };
         Self {
             partition: Some(change.partition.into()),
@@ -59,6 +60,7 @@ impl TryFrom<wire::ConfigurationChange> for ConfigurationChange {
             Kind::HandOver(next) => ChangeKind::HandOver {
                 to: replica("hand_over.to", next.to)?,
             },
+            Kind::RecordLoss(wire::RecordLoss {}) => ChangeKind::RecordLoss,
         };
         Ok(Self {
             partition: partition("change.partition", message.partition)?,
