@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ringhold_types::{ClusterId, MemberId};
+use ringhold_types::{ClusterId, MemberId, StartNonce};
 
 use super::error::ControlError;
 
@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) cluster_name: String,
     /// How far it is.
     pub(crate) standing: Standing,
+    /// The process start of ours that it knows to be on record; zero for none.
+    pub(crate) recorded: StartNonce,
 }
 
 /// What each listed address answered, or why it did not.
@@ -88,6 +90,22 @@ pub(crate) fn check_cluster(asker: &Asker<'_>, answers: &Answers) -> Result<(), 
                     address: address.clone(),
                 });
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a directory of which others know a newer start than it does itself: a copy, or a restored backup. Its log and vote
+/// are older than what it once promised, so it must not take part in Raft (PROTOCOL §5).
+pub(crate) fn check_starts(own: &[StartNonce], answers: &Answers) -> Result<(), ControlError> {
+    for (address, answer) in answers {
+        let Ok(answer) = answer else { continue };
+        if answer.recorded != StartNonce::ZERO && !own.contains(&answer.recorded) {
+            return Err(ControlError::Refused {
+                reason: format!(
+                    "the member at {address} knows a start of this member that this data directory does not; it is a copy or a restored backup; stop the other process, or empty this directory so that it joins as a new member"
+                ),
+            });
         }
     }
     Ok(())
@@ -188,6 +206,7 @@ mod tests {
             address: address.clone(),
             cluster_name: "c".to_owned(),
             standing,
+            recorded: StartNonce::ZERO,
         };
         (address, Ok(answer))
     }
@@ -282,6 +301,17 @@ mod tests {
             decide(&asker(1, "a", 3), &answers),
             Err(ControlError::OtherCluster { .. })
         ));
+    }
+
+    #[test]
+    fn a_directory_that_does_not_know_its_recorded_start_is_refused() {
+        let (address, answer) = answer(2, "b", Standing::Member(CLUSTER));
+        let recorded = StartNonce(5);
+        let answers: Answers =
+            [(address, answer.map(|answer| Answer { recorded, ..answer }))].into();
+        assert!(check_starts(&[StartNonce(4), recorded], &answers).is_ok());
+        let refused = check_starts(&[StartNonce(4)], &answers);
+        assert!(matches!(refused, Err(ControlError::Refused { .. })));
     }
 
     #[test]

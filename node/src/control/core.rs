@@ -46,6 +46,8 @@ pub(crate) struct Core {
     identity: Mutex<Identity>,
     /// Whether this member is on its way into a cluster and can no longer be told to have none.
     forming: AtomicBool,
+    /// Whether Raft runs.
+    takes_part: AtomicBool,
     /// Why it is not in the cluster yet.
     waiting: Mutex<Option<(String, Asked)>>,
     stopped: watch::Sender<bool>,
@@ -88,6 +90,7 @@ impl Core {
             grants: Mutex::default(),
             identity: Mutex::new(parts.identity),
             forming: AtomicBool::new(parts.has_raft_state),
+            takes_part: AtomicBool::new(false),
             waiting: Mutex::new(Some(waiting)),
             stopped: watch::Sender::new(false),
         }
@@ -158,6 +161,18 @@ impl Core {
     /// From now on this member never answers "no cluster".
     pub(crate) fn set_forming(&self) {
         self.forming.store(true, Ordering::Release);
+    }
+
+    /// Whether Raft runs: votes and acknowledges.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.takes_part.load(Ordering::Acquire)
+    }
+
+    /// Lets Raft run. Until then its calls wait.
+    pub(crate) fn take_part(&self) {
+        if !self.takes_part.swap(true, Ordering::AcqRel) {
+            self.raft.run();
+        }
     }
 
     /// Why this member is not in the cluster yet; `None` once it is.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
 use ringhold_control::{Command, MemberStart, Refused, Response, StoreReport};
 use ringhold_proto::convert::{cluster_bytes, cluster_from_bytes};
@@ -18,6 +19,7 @@ use super::error::{Asked, ControlError, ProposeError};
 use super::peers::client_at;
 use super::propose;
 use super::types::member;
+use super::voters::voters_of;
 
 /// How long a listed address may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -31,6 +33,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(2);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// Redirects to the leader that are followed in one round.
 const REDIRECTS_MAX: usize = 3;
+
+/// How long a member of a new cluster waits for the voters: until they are there, the cluster does not survive its first one.
+const VOTERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a joining member was started with.
 #[derive(Clone, Debug)]
@@ -51,8 +56,14 @@ pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
     let mut said = None;
     loop {
         let answers = ask_all(core, &wish.join).await;
+        if !core.takes_part() {
+            // Before anything is voted or acknowledged here.
+            bootstrap::check_starts(&core.identity().starts(), &answers)?;
+            core.take_part();
+        }
         let why = match round(core, wish, &answers).await? {
             None => {
+                until_voters_are_there(core, wish.expect).await;
                 core.set_waiting(None);
                 return Ok(());
             }
@@ -82,6 +93,31 @@ pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
             () = tokio::time::sleep(ROUND_PAUSE) => {}
         }
     }
+}
+
+/// Waits until as many members vote as a cluster of `expect` members should have, and their change is done.
+async fn until_voters_are_there(core: &Core, expect: u32) {
+    let wanted = voters_of(usize::try_from(expect).unwrap_or(usize::MAX));
+    let mut metrics = core.raft.metrics();
+    let settled = async {
+        loop {
+            {
+                let metrics = metrics.borrow_watched();
+                let membership = &metrics.membership_config;
+                if membership.get_joint_config().len() == 1
+                    && metrics.committed_membership_config == *membership
+                    && membership.voter_ids().count() >= wanted
+                {
+                    return;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    // Fewer members than expected may be there by now; they are a cluster all the same.
+    let _ = tokio::time::timeout(VOTERS_TIMEOUT, settled).await;
 }
 
 /// One round; says why it must go on, or nothing when this member has joined.
@@ -170,6 +206,7 @@ async fn ask(core: &Core, address: &str) -> Result<Answer, String> {
         address: answer.address,
         cluster_name: answer.cluster_name,
         standing,
+        recorded: StartNonce(answer.recorded_start),
     })
 }
 

@@ -132,6 +132,15 @@ impl Identity {
         self.presented.drain(..surplus);
     }
 
+    /// All starts that may be on record and are this directory's own.
+    pub(crate) fn starts(&self) -> Vec<StartNonce> {
+        self.presented
+            .iter()
+            .chain([&self.accepted])
+            .copied()
+            .collect()
+    }
+
     /// A start was accepted.
     pub(crate) fn accept(&mut self, start: StartNonce) {
         self.accepted = start;

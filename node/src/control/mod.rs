@@ -104,6 +104,8 @@ pub struct RaftSummary {
     pub role: String,
     /// Who votes.
     pub voters: Vec<MemberId>,
+    /// Whether the voters are just being changed: until it is done, a majority of the old and of the new ones is needed.
+    pub voters_change: bool,
     /// Who only learns.
     pub learners: Vec<MemberId>,
     /// The last position in the log here.
@@ -113,8 +115,8 @@ pub struct RaftSummary {
 }
 
 impl ControlPlane {
-    /// Opens the control plane: reads what is stored, makes this process start durable, and starts Raft, which answers others
-    /// as soon as [`Self::raft_service`] is mounted.
+    /// Opens the control plane: reads what is stored, and makes this process start durable. Raft takes part from
+    /// [`Self::join`] on.
     ///
     /// # Errors
     /// [`ControlError::Configuration`], [`ControlError::Store`] or [`ControlError::MixedDirectory`].
@@ -137,7 +139,7 @@ impl ControlPlane {
             peers.belong(cluster);
         }
         let has_raft_state = !found.log.is_empty() || found.snapshot.is_some();
-        let raft = Raft::new(
+        let raft = Raft::build(
             options.member.id.0,
             raft_config(&options.cluster_name)?,
             Network::new(Arc::clone(&peers)),
@@ -194,7 +196,7 @@ impl ControlPlane {
     }
 
     /// Finds or makes the cluster (PROTOCOL §6) and records this process start. Returns once that record is applied here,
-    /// which is when this member may act.
+    /// which is when this member may act, and the voters of a new cluster are there or three seconds have passed.
     ///
     /// # Errors
     /// [`ControlError`], with whom it asked and what each answered where that matters.
@@ -256,6 +258,8 @@ impl ControlPlane {
             term: metrics.current_term,
             role: format!("{:?}", metrics.state),
             voters: membership.voter_ids().map(member).collect(),
+            voters_change: membership.get_joint_config().len() > 1
+                || metrics.membership_config != metrics.committed_membership_config,
             learners: membership.learner_ids().map(member).collect(),
             last_index: metrics.last_log_index.unwrap_or(0),
             applied_index: metrics.last_applied.map_or(0, |applied| applied.index),

@@ -44,6 +44,9 @@ pub(crate) fn config(cluster_name: &str) -> Result<Arc<Config>, openraft::Config
         enable_pre_vote: Some(true),
         // State lives in memory, so a restarted leader must be elected anew.
         enable_leader_restore: Some(false),
+        // A restored directory that slipped past the check of starts must not bring the leader down; it is sent what it
+        // lacks until its own start is refused.
+        allow_log_reversion: Some(true),
         ..Config::default()
     };
     config.validate().map(Arc::new)

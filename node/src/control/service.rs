@@ -202,19 +202,13 @@ impl RaftService for ControlService {
         let request = request.into_inner();
         let own = &self.core.info;
         let cluster = self.core.peers.cluster();
-        if cluster.is_some() {
+        let view = self.core.view();
+        let record = view.cluster.members().get(&member(request.from));
+        if record.is_some() {
             // A member of this cluster that moved is found again before it is heard.
-            let known = self
-                .core
-                .view()
-                .cluster
-                .members()
-                .contains_key(&member(request.from));
-            if known {
-                self.core
-                    .peers
-                    .suggest(member(request.from), &request.address);
-            }
+            self.core
+                .peers
+                .suggest(member(request.from), &request.address);
         }
         let standing = match cluster {
             Some(_) => wire::DiscoverStanding::Member,
@@ -229,6 +223,7 @@ impl RaftService for ControlService {
             standing: standing.into(),
             cluster_id: cluster.map(cluster_bytes).unwrap_or_default(),
             leader: Some(self.hint(self.core.leader())),
+            recorded_start: record.map_or(0, |record| record.start.0),
         }))
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn next_voters(
             .iter()
             .any(|candidate| candidate.member == leader),
     );
-    let target = largest_odd(VOTERS_MAX.min(candidates.len() + unrecorded));
+    let target = voters_of(candidates.len() + unrecorded);
     let (voting, others): (Vec<&Candidate>, Vec<&Candidate>) = candidates
         .iter()
         .partition(|candidate| current.contains(&candidate.member));
@@ -92,6 +92,11 @@ fn fill<'a>(
         chosen.push(candidate.member);
         zones.extend(candidate.zone.as_deref());
     }
+}
+
+/// How many of so many members vote.
+pub(crate) fn voters_of(members: usize) -> usize {
+    largest_odd(VOTERS_MAX.min(members))
 }
 
 /// The largest odd number that is at most `count`; 1 for zero, since somebody has to vote.

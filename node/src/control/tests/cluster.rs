@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ringhold_control::{Command, MemberState, Response};
 use ringhold_types::{ExecutorConfig, ExecutorName, MemberId};
 
-use super::support::{PATIENCE, Running, eventually, open, place, plan, three};
+use super::support::{PATIENCE, Running, eventually, open, place, plan, three, three_voters};
 
 fn create(name: &str) -> Command {
     let name = ExecutorName::new(name).expect("a valid name");
@@ -34,7 +34,7 @@ async fn three_members_started_at_once_form_one_cluster_with_three_voters() {
         assert_eq!(view.cluster.name(), "test");
     }
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     for member in members {
         member.stop().await;
@@ -84,7 +84,7 @@ async fn a_proposal_on_any_member_is_forwarded_and_seen_by_all() {
 async fn when_the_leader_dies_another_leads_and_judges_it_down() {
     let (_directories, members, _) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let (leader, others) = split_leader(members);
     let dead = leader.id;
@@ -120,7 +120,7 @@ async fn when_the_leader_dies_another_leads_and_judges_it_down() {
 async fn a_leader_that_stops_in_good_order_hands_over_first() {
     let (_directories, members, _) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let (leader, others) = split_leader(members);
     let former = leader.id;
@@ -146,7 +146,7 @@ async fn a_leader_that_stops_in_good_order_hands_over_first() {
 async fn leases_flow_to_every_member_and_cease_without_a_majority() {
     let (_directories, members, _) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
         eventually("leases", || {
             member.log.lock().expect("not poisoned").leases.len() > 3
         })

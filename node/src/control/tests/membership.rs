@@ -5,14 +5,14 @@ use std::time::Duration;
 use ringhold_control::{Command, MemberState, Response};
 use ringhold_types::{MemberId, StartNonce};
 
-use super::support::{PATIENCE, eventually, open, place, plan, three};
+use super::support::{PATIENCE, eventually, open, place, plan, three, three_voters};
 use crate::control::ControlError;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_member_keeps_its_identity_and_gets_a_new_start_even_on_another_port() {
     let (directories, mut members, join) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let victim = members.remove(1);
     let id = victim.id;
@@ -47,7 +47,7 @@ async fn a_restarted_member_keeps_its_identity_and_gets_a_new_start_even_on_anot
 async fn a_whole_cluster_that_was_killed_comes_back_on_other_ports() {
     let (directories, members, _) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let cluster = members[0].plane.view().cluster.id();
     for member in members {
@@ -74,7 +74,7 @@ async fn a_whole_cluster_that_was_killed_comes_back_on_other_ports() {
 async fn a_late_member_joins_as_a_learner_and_replaces_no_voter() {
     let (_directories, members, join) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let directory = tempfile::tempdir().expect("a directory");
     let late = open(&directory, place(), &plan(4, 401, &join, 3)).await;
@@ -201,7 +201,7 @@ async fn a_copied_directory_is_refused_once_the_original_started_again() {
 async fn a_forgotten_member_loses_its_vote_and_its_place_in_raft() {
     let (_directories, mut members, _) = three().await;
     for member in &members {
-        eventually("three voters", || member.plane.summary().voters.len() == 3).await;
+        three_voters(member).await;
     }
     let gone = members.pop().expect("three");
     let id = gone.id;

@@ -201,3 +201,12 @@ pub(super) async fn three() -> (Vec<TempDir>, Vec<Running>, Vec<String>) {
     }
     (directories, members, join)
 }
+
+/// Waits until three members vote and the change is done.
+pub(super) async fn three_voters(member: &Running) {
+    eventually("three voters", || {
+        let summary = member.plane.summary();
+        summary.voters.len() == 3 && !summary.voters_change
+    })
+    .await;
+}
