@@ -269,19 +269,7 @@ impl Life {
                 self.crash(seed);
                 Ok(())
             }
-            Action::FullDisk { at, room } => {
-                self.disk.set_capacity(Some(self.disk.used() + room));
-                for _ in 0..20 {
-                    let next = self.standing(at).last + 1;
-                    let entries = vec![self.entry(at, next, 1500), self.entry(at, next + 1, 1500)];
-                    match self.append(entries) {
-                        Ok(()) | Err(StorageError::DiskFull { .. }) => self.sync()?,
-                        Err(error) => return Err(error),
-                    }
-                }
-                self.disk.set_capacity(None);
-                self.log().prepare()
-            }
+            Action::FullDisk { at, room } => self.write_on_full_disk(at, room),
             Action::FailedSync { seed } => {
                 self.disk.fail_sync_after(seed % 3);
                 self.fail(seed, Self::copy_forward)
@@ -291,6 +279,21 @@ impl Life {
                 self.fail(seed, Self::copy_forward)
             }
         }
+    }
+
+    /// Writes while the disk has only so much room left: what is taken is stored, what is refused is not.
+    fn write_on_full_disk(&mut self, at: u32, room: u64) -> Result<(), StorageError> {
+        self.disk.set_capacity(Some(self.disk.used() + room));
+        for _ in 0..20 {
+            let next = self.standing(at).last + 1;
+            let entries = vec![self.entry(at, next, 1500), self.entry(at, next + 1, 1500)];
+            match self.append(entries) {
+                Ok(()) | Err(StorageError::DiskFull { .. }) => self.sync()?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.disk.set_capacity(None);
+        self.log().prepare()
     }
 
     /// Works under an injected fault, and crashes.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use bytes::Bytes;
 use ringhold_storage::conformance::{entry, partition, state};
@@ -62,7 +62,7 @@ fn other_partition(mut record: LogRecord, number: u64) -> LogRecord {
 
 impl Original {
     /// Opens a copy with one file changed.
-    fn with(&self, path: &PathBuf, bytes: Vec<u8>) -> (SimulatedFileSystem, Recovered) {
+    fn with(&self, path: &Path, bytes: Vec<u8>) -> (SimulatedFileSystem, Recovered) {
         let disk = self.disk.fork();
         disk.tamper(path, bytes);
         let (_, recovered) = open(&disk).expect("a damaged log is reported, not an error");
@@ -92,7 +92,7 @@ impl Original {
     }
 }
 
-fn is_segment(path: &std::path::Path) -> bool {
+fn is_segment(path: &Path) -> bool {
     path.to_string_lossy().contains("segment-")
 }
 
