@@ -37,8 +37,12 @@ impl Primary {
         let Ok(entry) = core.ring.look_up(sequence) else {
             return;
         };
-        if let EntryState::Running { member, .. } = entry.state {
-            self.adopt(core, context, member, token);
+        if let EntryState::Running { member, .. } = entry.state
+            && self.adopt(core, context, member, token)
+            && let Some(current) = self.schedule.current.get_mut(&sequence)
+        {
+            // Its member may have started anew since it was handed over: it has to name the attempt.
+            current.heard = false;
         }
     }
 
@@ -135,6 +139,7 @@ impl Primary {
             if !same {
                 return Some(AttemptVerdict::Refused);
             }
+            current.heard = true;
             return current
                 .committed
                 .then_some(AttemptVerdict::Adopted(current.token.term));
@@ -196,6 +201,7 @@ impl Primary {
             committed: false,
             started: true,
             ending: None,
+            heard: true,
         };
         self.schedule.runs(sequence, current);
         context.note(Note::Adopted(core.partition));
@@ -333,13 +339,16 @@ impl Primary {
 
     /// Members that were lost, or started anew, run nothing any more.
     pub(crate) fn executors_gone(&mut self, gone: &[MemberId]) {
-        let dead: Vec<Sequence> = self
-            .schedule
-            .current
-            .iter()
-            .filter(|(_, it)| gone.contains(&it.member) && it.committed && it.ending.is_none())
-            .map(|(sequence, _)| *sequence)
-            .collect();
+        let mut dead = Vec::new();
+        for (sequence, current) in &mut self.schedule.current {
+            if gone.contains(&current.member) && current.ending.is_none() {
+                // An adoption on its way is decided by its commit; after that nobody is known to have the attempt.
+                current.heard = false;
+                if current.committed {
+                    dead.push(*sequence);
+                }
+            }
+        }
         for sequence in dead {
             self.schedule.died(sequence);
         }

@@ -217,6 +217,13 @@ impl<R: Rules> Member<R> {
                 if !is_first(known, configuration) {
                     core.lease_floor = context.shared.leases.last_granted_to_any();
                 }
+                // A seat whose log is not on disk: if the tail of that disk was cut, the log may have been in it.
+                let new_life = known.is_some_and(|known| known.generation < life);
+                core.cut_mark = self.tail_cut
+                    && core.durability.on_disk()
+                    && configuration.is_in_sync(own)
+                    && !new_life
+                    && !is_first(known, configuration);
                 core
             }
         };

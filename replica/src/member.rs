@@ -47,6 +47,8 @@ pub struct Member<R> {
     pub(crate) configurations: BTreeMap<PartitionKey, Configuration>,
     /// Found on disk, until the record of this start tells whether it is ours.
     pub(crate) recovered: BTreeMap<PartitionKey, RecoveredReplica>,
+    /// Whether the disk's tail was cut, so that a log that is not found may have been there.
+    pub(crate) tail_cut: bool,
     /// Members that hold a copy of something that this one holds.
     pub(crate) neighbours: BTreeSet<MemberId>,
     /// Partitions with work to do in this turn.
@@ -85,8 +87,10 @@ impl<R: Rules> Member<R> {
             persist_token: PersistToken::default(),
             persisting: BTreeMap::new(),
         };
+        let tail_cut = recovered.is_empty() || recovered.iter().any(|it| it.cut_mark);
         Self {
             shared,
+            tail_cut,
             replicas: BTreeMap::new(),
             configurations: BTreeMap::new(),
             recovered: recovered.into_iter().map(|it| (it.partition, it)).collect(),

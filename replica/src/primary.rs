@@ -191,7 +191,10 @@ impl Primary {
             return;
         }
         for (token, reply) in std::mem::take(&mut self.unanswered) {
-            if let Reply::Submitted { sequence, reused, .. } = reply {
+            if let Reply::Submitted {
+                sequence, reused, ..
+            } = reply
+            {
                 // Who holds the task may have changed since: the receipt is written anew.
                 self.stored(core, context, token, sequence, reused);
                 continue;

@@ -37,6 +37,9 @@ pub(crate) struct Current {
     pub(crate) started: bool,
     /// The entry with its report, once there is one.
     pub(crate) ending: Option<Lsn>,
+    /// Whether its executing member is known to have it, in the process start that we know: an attempt that was handed over,
+    /// or whose member died before the adoption was committed, is left alone for the adopt window only.
+    pub(crate) heard: bool,
 }
 
 /// What a turn of a pool brought.
@@ -135,6 +138,15 @@ impl Schedule {
     pub(crate) fn died(&mut self, sequence: Sequence) {
         self.current.remove(&sequence);
         self.ready.insert(sequence);
+    }
+
+    /// Adopted attempts that nobody is known to have.
+    fn unheard(&self) -> Vec<Sequence> {
+        let unheard = self
+            .current
+            .iter()
+            .filter(|(_, it)| it.committed && !it.heard && it.ending.is_none());
+        unheard.map(|(sequence, _)| *sequence).collect()
     }
 
     /// At step-down: slots of starts that never began are freed. What runs goes on, for the next primary.
@@ -250,6 +262,9 @@ impl Primary {
         if context.now >= self.schedule.orphans_until {
             let orphans = std::mem::take(&mut self.schedule.orphans);
             self.schedule.ready.extend(orphans);
+            for sequence in self.schedule.unheard() {
+                self.schedule.died(sequence);
+            }
         }
         while let Some((due, sequence)) = self.schedule.delayed.first().copied() {
             if due > now {
@@ -405,6 +420,7 @@ impl Primary {
             committed: false,
             started: false,
             ending: None,
+            heard: true,
         };
         self.schedule.runs(sequence, current);
         if died {
@@ -482,7 +498,8 @@ impl Primary {
     pub(crate) fn attempts_deadline(&self) -> Option<Tick> {
         let schedule = &self.schedule;
         let older = (!schedule.older.is_empty()).then_some(schedule.older_until);
-        let orphans = (!schedule.orphans.is_empty()).then_some(schedule.orphans_until);
+        let waits = !schedule.orphans.is_empty() || !schedule.unheard().is_empty();
+        let orphans = waits.then_some(schedule.orphans_until);
         let delayed = schedule
             .delayed
             .first()

@@ -460,3 +460,27 @@ fn a_hand_over_whose_receiver_dies_brings_the_primary_back_in_a_new_term() {
     world.run(12_000);
     assert_eq!(world.role(1), Some(RoleView::Leading));
 }
+
+#[test]
+fn a_seat_whose_whole_log_was_cut_from_the_disk_asks_its_peers_before_it_leads() {
+    let mut world = leading(3, 3, Persistence::Fsync);
+    let stored = write(&mut world, 1, 0..6);
+    let sequences: Vec<Sequence> = stored.iter().map(|token| world.sequence(*token)).collect();
+    world.kill(2);
+    world.nodes.get_mut(&2).unwrap().disk.clear();
+    world.kill(1);
+    world.down.insert(1);
+    world.restart(2);
+    world.nominate(2);
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(1)));
+    world.run(3_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    for sequence in sequences {
+        let get = world.ask(2, Request::Get { sequence });
+        world.settle();
+        assert!(
+            matches!(world.reply(get), Some(Reply::Task(_))),
+            "{sequence}"
+        );
+    }
+}
