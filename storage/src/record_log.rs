@@ -92,7 +92,8 @@ pub struct Recovered {
     /// a replica that should be here and is not listed may have lost everything. The shell gives it a
     /// [`crate::RecordKind::CutMark`], then settles.
     pub unlisted_cut: bool,
-    /// There was no log; an empty one was made. If metadata says that there was one, the store is doubtful.
+    /// There was no log, or one that nothing was ever written to; it is empty. A store that held anything before was
+    /// emptied.
     pub created: bool,
 }
 

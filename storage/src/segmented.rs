@@ -22,7 +22,7 @@ use ringhold_types::PartitionKey;
 
 use checkpoint::Checkpoint;
 use files::{FilesFound, SegmentFiles};
-use format::{BatchFlags, SegmentHeader};
+use format::{BatchFlags, Origin, SegmentHeader};
 use index::LogIndex;
 pub use options::LogOptions;
 use recovery::{LogEnd, ReadFault, read_log};
@@ -138,6 +138,7 @@ impl SegmentedLog {
                     replicas: read.replicas,
                     torn_tail,
                     unlisted_cut: log.unlisted_cut,
+                    created: read.end.is_new,
                     ..Recovered::default()
                 };
                 Ok((log, recovered))
@@ -154,11 +155,12 @@ impl SegmentedLog {
         }
     }
 
-    /// Throws everything away and begins an empty log, after damage. The caller first makes sure that the store counts as
-    /// a new incarnation even if the process dies in the middle of this.
+    /// Throws everything away and begins an empty log, after damage. Until the first record is appended each opening
+    /// reports damage again, or a new log: the caller may die before it told anybody, and appends nothing before the store
+    /// counts as a new incarnation.
     ///
     /// # Errors
-    /// `Io`, `DiskFull`: the member must stop; the next opening finds damage again, or an empty log.
+    /// `Io`, `DiskFull`: the member must stop; the next opening finds damage again, or a new log.
     pub fn start_over(&mut self) -> Result<(), StorageError> {
         let newest = self.files.used().next_back().unwrap_or_default();
         Checkpoint::remove(&*self.files.file_system, &self.files.directory)?;
@@ -170,7 +172,7 @@ impl SegmentedLog {
         self.synced = BatchNumber(0);
         self.unlisted_cut = false;
         self.epoch = self.epoch.next();
-        self.begin_segment(newest.next())?;
+        self.begin_segment(newest.next(), Origin::StartedOver)?;
         self.condition = Condition::Sound;
         Ok(())
     }
@@ -208,7 +210,7 @@ impl SegmentedLog {
             return Ok((self, recovered));
         }
         self.files.remove_spares()?;
-        self.begin_segment(SegmentNumber(1))?;
+        self.begin_segment(SegmentNumber(1), Origin::Created)?;
         let recovered = Recovered {
             created: true,
             ..Recovered::default()
@@ -260,7 +262,7 @@ impl SegmentedLog {
     }
 
     /// Begins a segment; everything before it is synced.
-    fn begin_segment(&mut self, number: SegmentNumber) -> Result<(), StorageError> {
+    fn begin_segment(&mut self, number: SegmentNumber, origin: Origin) -> Result<(), StorageError> {
         self.oldest = self.index.oldest().unwrap_or(number).max(self.oldest);
         self.files.advance(&SegmentHeader {
             number,
@@ -270,6 +272,7 @@ impl SegmentedLog {
             oldest: self.oldest,
             epoch: self.epoch,
             unlisted_cut: self.unlisted_cut,
+            origin,
         })
     }
 

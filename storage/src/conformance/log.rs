@@ -168,6 +168,7 @@ fn a_new_log_is_empty(scene: &mut Scene<'_>) {
     assert!(!scene.log().is_nearly_full());
     assert_eq!(scene.log().copy_forward_wanted(10), []);
     assert_eq!(scene.reopen(), []);
+    assert!(scene.recovered.created, "nothing was ever written to it");
 }
 
 fn synced_records_are_found_again(scene: &mut Scene<'_>) {

@@ -41,6 +41,19 @@ pub(super) struct SegmentHeader {
     pub(super) epoch: Epoch,
     /// As [`BatchFlags::unlisted_cut`].
     pub(super) unlisted_cut: bool,
+    pub(super) origin: Origin,
+}
+
+/// How a segment came to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The segment before it was full.
+    #[default]
+    Continued,
+    /// It begins a new log.
+    Created,
+    /// It begins a log that was thrown away after damage.
+    StartedOver,
 }
 
 /// Why a segment header was refused.
@@ -65,7 +78,12 @@ impl SegmentHeader {
         page.extend_from_slice(&self.first_batch.0.to_le_bytes());
         page.extend_from_slice(&self.oldest.0.to_le_bytes());
         page.extend_from_slice(&self.epoch.0.to_le_bytes());
-        page.extend_from_slice(&u64::from(self.unlisted_cut).to_le_bytes());
+        let origin = match self.origin {
+            Origin::Continued => 0,
+            Origin::Created => 2,
+            Origin::StartedOver => 4,
+        };
+        page.extend_from_slice(&(u64::from(self.unlisted_cut) | origin).to_le_bytes());
         let checksum = checksum(self.number, 0, &page);
         page[12..16].copy_from_slice(&checksum.to_le_bytes());
         page.resize(PAGE_BYTES as usize, 0);
@@ -97,6 +115,11 @@ impl SegmentHeader {
             oldest: SegmentNumber(u64_at(bytes, 56)),
             epoch: Epoch(u64_at(bytes, 64)),
             unlisted_cut: u64_at(bytes, 72) & 1 != 0,
+            origin: match u64_at(bytes, 72) & 6 {
+                0 => Origin::Continued,
+                2 => Origin::Created,
+                _ => Origin::StartedOver,
+            },
         })
     }
 }
@@ -448,6 +471,7 @@ mod tests {
             oldest: SegmentNumber(2),
             epoch: Epoch(3),
             unlisted_cut: true,
+            origin: Origin::StartedOver,
         };
         let mut page = header.encode();
         assert_eq!(SegmentHeader::decode(SEGMENT, &page), Ok(header));

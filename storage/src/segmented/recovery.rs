@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::files::padded_end;
 use super::format::{
-    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, FORMAT_VERSION, HeaderFault, PAGE_BYTES,
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, FORMAT_VERSION, HeaderFault, Origin, PAGE_BYTES,
     RecordFault, SegmentHeader, decode_record,
 };
 use super::index::LogIndex;
@@ -41,6 +41,8 @@ pub(super) struct LogEnd {
     pub(super) unlisted_cut: bool,
     /// The end is unreadable, not merely unwritten.
     pub(super) torn: bool,
+    /// The log was created and nothing was written to it since.
+    pub(super) is_new: bool,
 }
 
 /// Why a log was not read.
@@ -142,6 +144,10 @@ impl Reader<'_> {
             return Err(newest.damage("a batch that was synced cannot be read"));
         }
         let header = &newest.header;
+        if header.origin == Origin::StartedOver && last.is_none() {
+            // Whoever started it over may have died before telling anybody.
+            return Err(newest.damage("it was thrown away after damage, and nothing written since"));
+        }
         let epoch = last.map_or(header.epoch, |last| last.epoch);
         Ok(LogEnd {
             segment: header.number,
@@ -151,6 +157,7 @@ impl Reader<'_> {
             next_epoch: Epoch(epoch.max(beyond.epoch).0 + 1),
             oldest: last.map_or(header.oldest, |last| last.oldest),
             unlisted_cut: last.map_or(header.unlisted_cut, |last| last.flags.unlisted_cut),
+            is_new: header.origin == Origin::Created && last.is_none(),
             torn: beyond.epoch >= epoch || !newest.ends_clean(),
         })
     }

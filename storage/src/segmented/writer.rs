@@ -7,7 +7,8 @@ use ringhold_types::{Lsn, PartitionKey};
 
 use super::checkpoint::Checkpoint;
 use super::format::{
-    ALIGNMENT, BATCH_HEADER_BYTES, BatchFlags, BatchHeader, PAGE_BYTES, encode_batch, encode_record,
+    ALIGNMENT, BATCH_HEADER_BYTES, BatchFlags, BatchHeader, Origin, PAGE_BYTES, encode_batch,
+    encode_record,
 };
 use super::progress::Progress;
 use super::{BatchNumber, SegmentNumber, SegmentedLog};
@@ -203,7 +204,7 @@ impl SegmentedLog {
     fn next_segment(&mut self) -> Result<(), StorageError> {
         self.flush()?;
         let checkpoint = self.checkpoint();
-        self.begin_segment(checkpoint.last_segment.next())?;
+        self.begin_segment(checkpoint.last_segment.next(), Origin::Continued)?;
         match checkpoint.write(&*self.files.file_system, &self.files.directory) {
             // A hint that finds no room is left out.
             Err(StorageError::DiskFull { .. }) | Ok(()) => Ok(()),
