@@ -82,11 +82,16 @@ async fn beat(core: &Core, voter: MemberId) -> MemberId {
     let Ok(mut client) = core.peers.client(voter, Lane::Beat) else {
         return voter;
     };
-    // No answer is what the other side's detector and our missing lease are for.
-    if let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_TIMEOUT, client.heartbeat(request)).await
-        && let Some(lease) = answer.into_inner().lease
-    {
-        core.publisher.leased(sent, ControlIndex(lease.applied));
+    // No answer is what our missing lease and the detector are for.
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.heartbeat(request)).await;
+    if let Ok(Ok(answer)) = answer {
+        let answer = answer.into_inner();
+        // A voter made just now has heard of nobody else yet; through answers it knows the other voters from the start.
+        core.detector()
+            .hear(voter, StartNonce(answer.start), core.clock.now());
+        if let Some(lease) = answer.lease {
+            core.publisher.leased(sent, ControlIndex(lease.applied));
+        }
     }
     voter
 }

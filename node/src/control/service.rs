@@ -40,8 +40,17 @@ impl ControlService {
             .max_encoding_message_size(RAFT_MESSAGE_BYTES_MAX)
     }
 
+    /// Refuses everything once this member stops: connections may outlive the listener, and an answer is a sign of life.
+    fn check_running(&self) -> Result<(), Status> {
+        if self.core.is_stopped() {
+            return Err(Status::unavailable("this member has stopped"));
+        }
+        Ok(())
+    }
+
     /// Refuses what is meant for another member or comes from another cluster, and says which.
     fn admit(&self, envelope: Option<wire::RaftEnvelope>) -> Result<MemberId, Status> {
+        self.check_running()?;
         let envelope = envelope.ok_or_else(|| Status::invalid_argument("no envelope"))?;
         let own = self.core.own();
         if envelope.to != own.0 {
@@ -192,6 +201,7 @@ impl RaftService for ControlService {
         Ok(Response::new(wire::ControlHeartbeatResponse {
             lease: lease.map(|applied| wire::ControlLease { applied: applied.0 }),
             leader: self.core.leader().map(|leader| leader.0),
+            start: self.core.fresh.0,
         }))
     }
 
@@ -199,6 +209,7 @@ impl RaftService for ControlService {
         &self,
         request: Request<wire::DiscoverRequest>,
     ) -> Answer<wire::DiscoverResponse> {
+        self.check_running()?;
         let request = request.into_inner();
         let own = &self.core.info;
         let cluster = self.core.peers.cluster();
@@ -229,6 +240,7 @@ impl RaftService for ControlService {
 
     async fn join(&self, request: Request<wire::JoinRequest>) -> Answer<wire::JoinResponse> {
         use wire::join_response::Result as Outcome;
+        self.check_running()?;
         let request = request.into_inner();
         let result = match join::admit(&self.core, &request).await {
             Ok(join::Admitted::Cluster(cluster)) => Outcome::ClusterId(cluster_bytes(cluster)),
