@@ -437,14 +437,6 @@ pub enum ConfigCommand {
     },
 }
 
-impl Arguments {
-    /// Whether the program is about to run members.
-    #[must_use]
-    pub fn runs_members(&self) -> bool {
-        matches!(self.command, Command::Server(_))
-    }
-}
-
 /// Prints what clap has to say, to the right stream, and gives the exit code.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     // Nothing can be done about a terminal that is gone.

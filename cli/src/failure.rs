@@ -100,6 +100,14 @@ impl Failure {
         }
     }
 
+    /// The user, or the system, ended the program early.
+    #[must_use]
+    pub fn interrupted(advice: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Unavailable, "interrupted")
+            .advise(advice)
+            .exiting(Exit::Interrupted)
+    }
+
     /// A failure of the operating system.
     #[must_use]
     pub fn io(what: &str, error: &std::io::Error) -> Self {
@@ -159,6 +167,10 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.exit == Exit::Interrupted {
+            let advice = self.advice.as_deref().unwrap_or("run it again");
+            return write!(formatter, "interrupted; {advice}");
+        }
         write!(formatter, "error[{}] {}", self.code, self.what)?;
         for cause in &self.causes {
             write!(formatter, "\n  cause: {cause}")?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use ringhold_client::ErrorCode;
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Format};
+use crate::arguments::{Arguments, Command, Format};
 use crate::failure::Failure;
 
 /// A table without borders.
@@ -80,12 +80,13 @@ pub(crate) fn say(text: impl std::fmt::Display) {
     eprintln!("{text}");
 }
 
-/// Starts the log on standard error: warnings, unless `RUST_LOG` says otherwise; more for members.
+/// Starts the log on standard error: of a member what an operator wants to see, of others warnings; `RUST_LOG` says
+/// otherwise. Members of `dev` start and stop together, so what they say of each other then is no news.
 pub(crate) fn start_log(arguments: &Arguments) {
-    let usual = if arguments.runs_members() {
-        "info,openraft=warn,h2=warn,hyper=warn"
-    } else {
-        "warn"
+    let usual = match arguments.command {
+        Command::Server(_) => "info,openraft=error,h2=warn,hyper=warn",
+        Command::Dev(_) => "warn,openraft=off,ringhold_node::peer=error",
+        _ => "warn",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));

@@ -39,9 +39,7 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         totals = run.over(lines, &mut printer) => totals,
         interrupted = signals::interrupted() => {
             interrupted?;
-            return Err(Failure::new(ErrorCode::Unavailable, "interrupted")
-                .advise(format!("tasks that are stored go on; resume with --resume {name}"))
-                .exiting(Exit::Interrupted));
+            return Err(Failure::interrupted(format!("tasks that are stored go on; resume with --resume {name}")));
         }
     };
     printer.bar.finish_and_clear();

@@ -40,9 +40,7 @@ pub(super) async fn run(command: TaskCommand, format: Format) -> Result<Exit, Fa
         done = command => done,
         interrupted = signals::interrupted() => {
             interrupted?;
-            Err(Failure::new(ErrorCode::Unavailable, "interrupted")
-                .advise("tasks that are stored go on; `ringhold task wait ID` waits again")
-                .exiting(Exit::Interrupted))
+            Err(Failure::interrupted("tasks that are stored go on; `ringhold task wait ID` waits again"))
         }
     }
 }

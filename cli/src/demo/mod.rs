@@ -40,9 +40,7 @@ pub(crate) async fn run(arguments: &DemoArguments, format: Format) -> Result<Exi
         report = tokio::time::timeout(DEADLINE, play(arguments)) => report,
         interrupted = signals::interrupted() => {
             interrupted?;
-            return Err(Failure::new(ErrorCode::Unavailable, "interrupted")
-                .advise("nothing is left behind; run it again")
-                .exiting(Exit::Interrupted));
+            return Err(Failure::interrupted("nothing is left behind; run it again"));
         }
     };
     let report = report.map_err(|_| {

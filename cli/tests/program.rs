@@ -1,0 +1,331 @@
+//! The program as people and scripts meet it: streams, exit codes, and what is left behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+/// The program, with nothing of this machine's settings.
+fn ringhold(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold"));
+    command
+        .args(arguments)
+        .env_remove("RINGHOLD__SERVER")
+        .env_remove("RUST_LOG");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    ringhold(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A member of its own; killed at the end, if it still runs.
+struct Member {
+    child: Child,
+    client: String,
+    standard_input: Option<ChildStdin>,
+}
+
+impl Member {
+    fn start(directory: &Path) -> Self {
+        let config = directory.join("member.toml");
+        let toml =
+            "[durable-executor.default]\ndurability = 0\nallowed-binaries = [\"*\"]\n";
+        std::fs::write(&config, toml).expect("written");
+        let mut child = ringhold(&["-o", "json", "server", "--exit-with-stdin", "--name", "m1"])
+            .args([
+                "--client-address",
+                "127.0.0.1:0",
+                "--peer-address",
+                "127.0.0.1:0",
+            ])
+            .args(["--http-address", "127.0.0.1:0", "--ready-file"])
+            .arg(directory.join("ready.json"))
+            .arg("--config")
+            .arg(&config)
+            .arg("--data-dir")
+            .arg(directory.join("data"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("it says where it is");
+        let ready = std::fs::read_to_string(directory.join("ready.json")).expect("written before");
+        assert_eq!(ready, line);
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(ready["schema"], "ringhold.server/1");
+        assert_eq!(ready["pid"], child.id());
+        let client = ready["client"].as_str().expect("an address").to_owned();
+        Self {
+            standard_input: child.stdin.take(),
+            child,
+            client,
+        }
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = ringhold(arguments)
+            .env("RINGHOLD__SERVER", &self.client)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let mut standard_input = child.stdin.take().expect("piped");
+        standard_input
+            .write_all(input.as_bytes())
+            .expect("it reads");
+        drop(standard_input);
+        child.wait_with_output().expect("it ends")
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_lists_the_exit_codes_on_standard_output() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("130  interrupted"));
+}
+
+#[test]
+fn a_wrong_argument_is_a_usage_error_on_standard_error() {
+    let output = run(&["task", "get", "no-id"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    assert!(
+        text(&output.stderr).contains("reports/113/9812"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_named_and_has_its_own_exit_code() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let output = run(&["cluster", "status", "--server", &address]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(output.stdout.is_empty());
+    let said = text(&output.stderr);
+    assert!(
+        said.starts_with("error[UNAVAILABLE]") && said.contains(&address),
+        "{said}"
+    );
+    assert!(said.contains("what to do:"), "{said}");
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_reported_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("bad.toml");
+    let toml = "[durable-executor.reports]\npool-sise = 8\ndurability = \"one\"\n";
+    std::fs::write(&file, toml).expect("written");
+    let output = run(&["config", "check", file.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("2 mistakes") && said.contains("pool-sise"),
+        "{said}"
+    );
+    std::fs::write(&file, toml.replace("sise", "size").replace("\"one\"", "1")).expect("written");
+    let output = run(&[
+        "-o",
+        "json",
+        "config",
+        "check",
+        file.to_str().expect("text"),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(document["executors"][0], "reports");
+}
+
+#[test]
+fn a_demo_that_would_have_to_lose_tasks_is_refused() {
+    for arguments in [
+        ["demo", "--kills", "2"],
+        ["demo", "--durability", "3"],
+        ["demo", "--count", "3"],
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn tasks_run_on_a_member_and_end_with_the_exit_codes_that_scripts_decide_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let succeeded = member.run(
+        &["task", "submit", "--wait", "--input", "-", "--", "cat"],
+        "hello",
+    );
+    assert_eq!(
+        text(&succeeded.stdout),
+        "hello",
+        "{}",
+        text(&succeeded.stderr)
+    );
+    let failed = member.run(
+        &[
+            "task",
+            "submit",
+            "--wait",
+            "--",
+            "sh",
+            "-c",
+            "echo half; exit 3",
+        ],
+        "",
+    );
+    assert_eq!(
+        (failed.status.code(), text(&failed.stdout)),
+        (Some(10), "half\n".to_owned())
+    );
+
+    let sleeping = member.run(&["-o", "json", "task", "submit", "--", "sleep", "1000"], "");
+    let receipt: serde_json::Value = serde_json::from_slice(&sleeping.stdout).expect("JSON");
+    let id = receipt["id"].as_str().expect("an id");
+    let waited = member.run(&["task", "wait", id, "--timeout", "100ms"], "");
+    assert_eq!(waited.status.code(), Some(5), "{}", text(&waited.stderr));
+    assert_eq!(
+        member.run(&["task", "cancel", id], "").status.code(),
+        Some(0)
+    );
+    assert_eq!(
+        member.run(&["task", "wait", id], "").status.code(),
+        Some(11)
+    );
+    assert_eq!(
+        member.run(&["task", "dispose", id], "").status.code(),
+        Some(0)
+    );
+    let gone = member.run(&["task", "result", id], "");
+    assert_eq!(gone.status.code(), Some(3));
+    assert!(
+        text(&gone.stderr).starts_with("error[DISPOSED]"),
+        "{}",
+        text(&gone.stderr)
+    );
+    let unknown = member.run(
+        &["task", "submit", "--executor", "defualt", "--", "true"],
+        "",
+    );
+    // `default` stands for every name that nothing else matches.
+    assert_eq!(unknown.status.code(), Some(0), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let input: String = (0..200).map(|number| format!("line {number}\n")).collect();
+    let summary = directory.path().join("summary.json");
+    let summary = summary.to_str().expect("text");
+    let arguments = [
+        "map",
+        "--run",
+        "nightly",
+        "--summary",
+        summary,
+        "--",
+        "echo",
+        "<{}>",
+    ];
+    let mapped = member.run(&arguments, &input);
+    assert_eq!(mapped.status.code(), Some(0), "{}", text(&mapped.stderr));
+    let expected: String = (0..200)
+        .map(|number| format!("<line {number}>\n"))
+        .collect();
+    assert_eq!(text(&mapped.stdout), expected);
+    let document = std::fs::read(summary).expect("written");
+    let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+    assert_eq!(document["schema"], "ringhold.map/1");
+    assert_eq!(
+        (&document["lines"], &document["submitted"]),
+        (&200.into(), &200.into())
+    );
+
+    let ended = member.run(
+        &["map", "--resume", "nightly", "--", "echo", "<{}>"],
+        &input,
+    );
+    assert_eq!(ended.status.code(), Some(6), "{}", text(&ended.stderr));
+    let partly = member.run(
+        &["map", "--", "sh", "-c", "test '{}' != b && echo {}"],
+        "a\nb\nc\n",
+    );
+    assert_eq!(
+        (partly.status.code(), text(&partly.stdout)),
+        (Some(8), "a\nc\n".to_owned())
+    );
+}
+
+#[test]
+fn a_map_that_was_killed_resumes_without_running_a_line_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let log = directory.path().join("runs");
+    let script = format!("echo {{}} >> {}; echo {{}}", log.display());
+    let input: String = (0..400).map(|number| format!("{number}\n")).collect();
+    let mut killed = ringhold(&[
+        "map", "--run", "r", "--jobs", "8", "--", "sh", "-c", &script,
+    ])
+    .env("RINGHOLD__SERVER", &member.client)
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::null())
+    .spawn()
+    .expect("the program runs");
+    let mut standard_input = killed.stdin.take().expect("piped");
+    standard_input
+        .write_all(input.as_bytes())
+        .expect("it reads");
+    let mut output = BufReader::new(killed.stdout.take().expect("piped"));
+    for _ in 0..100 {
+        output.read_line(&mut String::new()).expect("it prints");
+    }
+    killed.kill().expect("it runs");
+    killed.wait().expect("it ends");
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("read");
+    assert!(rest.lines().count() < 300, "it was killed before its end");
+
+    let resumed = member.run(&["map", "--resume", "r", "--", "sh", "-c", &script], &input);
+    assert_eq!(resumed.status.code(), Some(0), "{}", text(&resumed.stderr));
+    assert_eq!(text(&resumed.stdout), input);
+    let mut runs: Vec<u32> = std::fs::read_to_string(&log)
+        .expect("written")
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect();
+    runs.sort_unstable();
+    assert_eq!(runs, (0..400).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_member_ends_when_what_started_it_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut member = Member::start(directory.path());
+    drop(member.standard_input.take());
+    assert_eq!(member.child.wait().expect("it ends").code(), Some(0));
+}
