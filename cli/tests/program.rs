@@ -35,8 +35,7 @@ struct Member {
 impl Member {
     fn start(directory: &Path) -> Self {
         let config = directory.join("member.toml");
-        let toml =
-            "[durable-executor.default]\ndurability = 0\nallowed-binaries = [\"*\"]\n";
+        let toml = "[durable-executor.default]\ndurability = 0\nallowed-binaries = [\"*\"]\n";
         std::fs::write(&config, toml).expect("written");
         let mut child = ringhold(&["-o", "json", "server", "--exit-with-stdin", "--name", "m1"])
             .args([

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ringhold_client::{
-    Client, ErrorCode, Executor, HandlerTask, ListFilter, Millis, Outcome, ProcessTask, Receipt,
-    RequestError, Retrieved, Submit, Submittable, TaskError, TaskId, TaskInfo, TaskStatus,
+    Client, Executor, HandlerTask, ListFilter, Millis, Outcome, ProcessTask, Receipt, RequestError,
+    Retrieved, Submit, Submittable, TaskError, TaskId, TaskInfo, TaskStatus,
 };
 use serde_json::{Value, json};
 
