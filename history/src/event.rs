@@ -2,14 +2,18 @@
 
 use ringhold_types::ErrorCode;
 
+/// Values from here on stand for outcomes that no run produced: cancelled, poison, timed out, … Values below are runs'.
+pub const NOT_FROM_A_RUN: u64 = 1 << 63;
+
 /// One line of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// True time in nanoseconds: all processes of a run share one clock.
+    /// True time in nanoseconds: all processes of a run share one clock. An invocation is stamped before its first byte is
+    /// sent, an end after its last byte is read.
     pub at: u64,
     /// The client.
     pub process: u64,
-    /// Names the operation; begin and end have the same.
+    /// Names the operation, over all clients; begin and end have the same.
     pub operation: u64,
     /// What happened.
     pub kind: Kind,
@@ -18,7 +22,7 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A client begins an operation, before its first byte is sent.
+    /// A client begins an operation.
     Invoke(Action),
     /// It was answered.
     Ok(Sighting),
@@ -27,19 +31,23 @@ pub enum Kind {
     /// It was not answered: it may take effect at any later time.
     Unknown,
     /// A task ran (written by the task itself, outside of the cluster).
-    Ran {
-        /// The task.
-        id: String,
-        /// Term of its token.
-        term: u64,
-        /// Attempt of its token.
-        attempt: u64,
-        /// The value that this run ends with; no other run has it.
-        value: u64,
-    },
+    Ran(Run),
 }
 
-/// What a client asks.
+/// One run of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The task.
+    pub id: String,
+    /// Term of its token.
+    pub term: u64,
+    /// Attempt of its token.
+    pub attempt: u64,
+    /// The value that this run ends with; no other run has it. Below [`NOT_FROM_A_RUN`].
+    pub value: u64,
+}
+
+/// What a client asks. Ids read `executor/partition/sequence`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Store a task.
@@ -78,6 +86,21 @@ pub enum Action {
     Other,
 }
 
+impl Action {
+    /// The task it is about, if that has an id yet.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Retrieve { id }
+            | Self::Get { id }
+            | Self::Take { id }
+            | Self::Dispose { id }
+            | Self::Cancel { id } => Some(id),
+            Self::Submit { .. } | Self::Other => None,
+        }
+    }
+}
+
 /// What a client saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sighting {
@@ -94,7 +117,7 @@ pub enum Sighting {
     Pending,
     /// Its outcome.
     Outcome {
-        /// A number that stands for it.
+        /// A number that stands for it: equal outcomes have equal ones.
         value: u64,
     },
     /// It is not there.

@@ -1,11 +1,13 @@
 //! After the storm: everything that was promised is there, everybody is answered, all copies are whole and equal.
 
+use ringhold_history::Expectation;
 use ringhold_replica::RoleView;
 use ringhold_ringbuffer::Absence;
 use ringhold_types::PartitionKey;
 
 use super::queue::Happening;
 use super::{HEALING, World, shown};
+use crate::coverage::Mark;
 use crate::plan::MILLISECOND;
 
 /// How often it is looked at whether all is well.
@@ -17,6 +19,7 @@ impl World {
         match self.what_is_missing() {
             None => {
                 self.audit();
+                self.check_history();
                 self.finished = true;
             }
             Some(missing) if self.now > self.plan.storm + HEALING => {
@@ -62,11 +65,8 @@ impl World {
             let slot = self.slot_of(seat.member)?;
             let held = self.hosts[slot].process.as_ref();
             let held = held.and_then(|it| it.machine.replica(partition));
-            let equal = held.is_some_and(|held| {
-                held.id() == *seat
-                    && held.committed() == leader.committed()
-                    && held.last() == leader.committed()
-            });
+            let equal =
+                held.is_some_and(|held| held.id() == *seat && held.last() == leader.committed());
             if !equal {
                 return missing("has backups that lag");
             }
@@ -98,6 +98,19 @@ impl World {
                     format!("{}/{}: {fate:?}", id.partition, id.sequence),
                 );
             }
+        }
+    }
+
+    /// What the clients saw fits together.
+    fn check_history(&mut self) {
+        let lost = self.coverage.count(Mark::Lost) > 0;
+        let expectation = Expectation {
+            losses: lost,
+            audited: false,
+        };
+        let report = ringhold_history::check(&self.history, expectation);
+        if let Some(breach) = report.breaches.into_iter().next() {
+            self.violate(breach.checker, breach.detail);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringhold_history::{Action, Event as Seen, Kind, Sighting};
+use ringhold_history::{Action, Event as Seen, Kind, NOT_FROM_A_RUN, Sighting};
 use ringhold_replica::{Asked, Event, Reply, Request, RequestToken, Submission};
 use ringhold_types::{
     ErrorCode, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome, PartitionKey, RequestId,
@@ -37,6 +37,10 @@ pub(crate) struct Question {
 pub(crate) struct Open {
     pub(crate) partition: PartitionKey,
     pub(crate) request: Request,
+    /// Whether the task was stored when it was asked.
+    pub(crate) was_stored: bool,
+    /// Whether it had ended when it was asked.
+    pub(crate) had_ended: bool,
 }
 
 /// One operation of a client.
@@ -240,9 +244,14 @@ impl World {
             request: doing.request.clone(),
         };
         let to = doing.target;
+        let sequence = sequence_of(&doing.request);
+        let stored = sequence.and_then(|it| self.oracle.accepted(doing.partition, it));
+        let ended = sequence.and_then(|it| self.oracle.outcome(doing.partition, it));
         let open = Open {
             partition: doing.partition,
             request: doing.request.clone(),
+            was_stored: stored.is_some(),
+            had_ended: ended.is_some(),
         };
         self.open.insert(token, open);
         if let Some(delay) = self.delay() {
@@ -518,12 +527,12 @@ pub(crate) fn value_of(outcome: &Outcome) -> u64 {
             bytes[..length].copy_from_slice(&result.payload[..length]);
             u64::from_le_bytes(bytes)
         }
-        Outcome::Failed(failure) => failure
-            .message
-            .parse()
-            .unwrap_or(u64::MAX - failure.kind as u64),
-        Outcome::Cancelled => u64::MAX - 100,
-        Outcome::Replaced(_) => u64::MAX - 101,
-        Outcome::DeadLettered(_) => u64::MAX - 102,
+        Outcome::Failed(failure) => {
+            let own = NOT_FROM_A_RUN + failure.kind as u64;
+            failure.message.parse().unwrap_or(own)
+        }
+        Outcome::Cancelled => NOT_FROM_A_RUN + 100,
+        Outcome::Replaced(_) => NOT_FROM_A_RUN + 101,
+        Outcome::DeadLettered(_) => NOT_FROM_A_RUN + 102,
     }
 }

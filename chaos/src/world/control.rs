@@ -108,7 +108,8 @@ impl World {
                 .insert(start.member.id, (start.fresh, self.now));
         }
         self.tell(|| format!("command {}: {command:?} -> {response:?}", index));
-        self.configurations_changed(&before, &changes);
+        let recorded = matches!(command, Command::Change(it) if it.kind == ChangeKind::RecordLoss);
+        self.configurations_changed(&before, &changes, recorded);
         self.control.states.push(State { changes, cluster });
         for slot in 0..self.hosts.len() {
             self.expect_notice(slot);
@@ -117,7 +118,7 @@ impl World {
         response
     }
 
-    fn configurations_changed(&mut self, before: &Cluster, changes: &Changes) {
+    fn configurations_changed(&mut self, before: &Cluster, changes: &Changes, recorded: bool) {
         for partition in &changes.configurations {
             let old = before.configuration(*partition);
             let new = self.control.cluster.configuration(*partition);
@@ -127,7 +128,7 @@ impl World {
             self.coverage.mark(Mark::ConfigurationChanged);
             self.tell(|| format!("configuration {partition}: {}", super::shown(&new)));
             if old.materialised && new.generation > old.generation {
-                self.generation_lost(&old);
+                self.generation_lost(&old, recorded);
             }
         }
     }
@@ -499,7 +500,7 @@ fn mark_of(kind: &ChangeKind) -> Option<Mark> {
         ChangeKind::Promote { .. } => Some(Mark::LearnerPromoted),
         ChangeKind::Swap { .. } => Some(Mark::SeatSwapped),
         ChangeKind::Degrade { .. } => Some(Mark::Degraded),
-        ChangeKind::Bump | ChangeKind::HandOver { .. } => None,
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use ringhold_replica::{PersistToken, Record, RecoveredReplica};
 use ringhold_ringbuffer::{LogEntry, Ring, RingPart};
 use ringhold_storage::replay::Replay;
 use ringhold_storage::{LogRecord, PartIndex, RecordKind, StoredReplica};
-use ringhold_types::{Lsn, Term};
+use ringhold_types::{Lsn, PartitionKey, ReplicaId, Term};
 
 use crate::plan::DiskPlan;
 use crate::random::Stream;
@@ -108,14 +108,21 @@ impl Disk {
         self.flushed = self.batches.len();
     }
 
-    /// What a start finds; `None` if it does not fit together. `copies_cut` is the sabotage of a straggler copy that voids
-    /// what lies beside it.
-    pub(crate) fn recover(&self, copies_cut: bool) -> Option<Vec<RecoveredReplica>> {
+    /// What a start finds; `None` if it does not fit together. `seats` are the replicas that the control plane knows here: one
+    /// that the cut took whole is empty and marked. `copies_cut` is the sabotage of a straggler copy that voids what lies
+    /// beside it.
+    pub(crate) fn recover(
+        &self,
+        seats: &[(PartitionKey, ReplicaId)],
+        copies_cut: bool,
+    ) -> Option<Vec<RecoveredReplica>> {
         let mut arena = Arena::default();
         let mut replay = Replay::default();
+        let mut was_cut = self.cut_at_end;
         for batch in &self.batches {
             if batch.cut_before {
                 replay.mark_all();
+                was_cut = true;
             }
             for record in &batch.records {
                 replay.apply(arena.store(record, copies_cut), false);
@@ -125,10 +132,27 @@ impl Disk {
             replay.mark_all();
         }
         let stored = replay.finish().ok()?;
-        stored
-            .into_iter()
-            .map(|replica| arena.load(&replica))
-            .collect()
+        let found = stored.into_iter().map(|replica| arena.load(&replica));
+        let mut found: Vec<RecoveredReplica> = found.collect::<Option<_>>()?;
+        for (partition, replica) in seats.iter().filter(|_| was_cut) {
+            if !found.iter().any(|it| it.partition == *partition) {
+                found.push(empty_and_marked(*partition, *replica));
+            }
+        }
+        Some(found)
+    }
+}
+
+fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> RecoveredReplica {
+    RecoveredReplica {
+        partition,
+        replica,
+        ring: None,
+        ring_lsn: Lsn::ZERO,
+        ring_term: Term::ZERO,
+        entries: Vec::new(),
+        commit: Lsn::ZERO,
+        cut_mark: true,
     }
 }
 

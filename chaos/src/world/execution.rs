@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringhold_history::Kind;
+use ringhold_history::{Kind, Run as Ran};
 use ringhold_replica::{AttemptEnd, Event, StartAttempt};
 use ringhold_types::{AttemptToken, Failure, FailureKind, StartNonce, TaskResult};
 
@@ -36,12 +36,12 @@ impl World {
         self.note(
             usize::MAX,
             value,
-            Kind::Ran {
+            Kind::Ran(Ran {
                 id: id(token.partition, token.sequence),
                 term: token.term.0,
                 attempt: token.attempt.0,
                 value,
-            },
+            }),
         );
         let at = self.now + takes;
         self.queue

@@ -109,10 +109,10 @@ impl World {
         Some(known.is_none() || term.is_none() || known == term)
     }
 
-    /// Before what is newly committed is taken in: answers that deny what was committed before this turn.
+    /// Answers that deny what was true when the question was asked (G12).
     pub(crate) fn check_refusals(&mut self, effects: &Effects) {
         for (token, reply) in &effects.replies {
-            let Some(open) = self.open.get(token) else {
+            let Some(open) = self.open.get(token).cloned() else {
                 continue;
             };
             let partition = open.partition;
@@ -123,7 +123,7 @@ impl World {
                 Reply::Refused(refusal) => refusal.code == ErrorCode::NeverExisted,
                 _ => false,
             };
-            if denies && self.oracle.accepted(partition, sequence).is_some() {
+            if denies && open.was_stored {
                 self.violate(
                     "NoAckLost",
                     format!("{partition}/{sequence} was stored and is denied"),
@@ -134,7 +134,7 @@ impl World {
                 Reply::Task(view) => view.entry.is_unfinished(),
                 _ => false,
             };
-            if pending && self.oracle.outcome(partition, sequence).is_some() {
+            if pending && open.had_ended {
                 self.violate(
                     "G12",
                     format!("{partition}/{sequence} had ended and is pending again"),
@@ -383,8 +383,24 @@ impl World {
     }
 
     /// A generation ended: nobody who held it may still hold it (DESIGN G5).
-    pub(crate) fn generation_lost(&mut self, old: &Configuration) {
+    ///
+    /// `recorded`: the only one left proposed it, because its own tail is cut and nobody is there to ask (PROTOCOL §5).
+    pub(crate) fn generation_lost(&mut self, old: &Configuration, recorded: bool) {
         self.coverage.mark(Mark::Lost);
+        if recorded {
+            let marked = |seat: &ReplicaId| {
+                let slot = self.slot_of(seat.member)?;
+                let process = self.hosts[slot].process.as_ref()?;
+                Some(process.machine.replica(old.partition)?.cut_mark())
+            };
+            if old.in_sync.iter().any(|seat| marked(seat) == Some(false)) {
+                self.violate(
+                    "LossHonest",
+                    format!("{} is given up by one that lost nothing", old.partition),
+                );
+            }
+            return;
+        }
         for seat in &old.in_sync {
             let Some(slot) = self.slot_of(seat.member) else {
                 continue;

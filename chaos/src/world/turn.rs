@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView};
-use ringhold_types::{PartitionKey, StartNonce, Term, Tick};
+use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
 
 use super::World;
 use super::control::ControlMail;
@@ -16,6 +16,7 @@ impl World {
     /// Starts the process of a machine.
     pub(crate) fn start_process(&mut self, slot: usize) {
         let copies_cut = self.sabotage.copies_cut();
+        let seats = self.seats_of(self.hosts[slot].member);
         let now = self.now;
         let host = &mut self.hosts[slot];
         if host.process.is_some() || host.is_gone {
@@ -26,7 +27,7 @@ impl World {
         host.presented_before.push(start);
         let base = random.below(100 * SECOND);
         let clock = Clock::new(now, base, host.deviation);
-        let recovered = match host.disk.recover(copies_cut) {
+        let recovered = match host.disk.recover(&seats, copies_cut) {
             Some(recovered) if !host.is_rotten => recovered,
             _ => {
                 host.is_rotten = true;
@@ -60,6 +61,19 @@ impl World {
         let at = now + self.random.processes.below(5 * MILLISECOND);
         self.queue.push(at, Happening::Present { slot, start });
         self.queue.push(at, Happening::Beat { slot, start });
+    }
+
+    /// The replicas on disk that the control plane knows at a member.
+    fn seats_of(&self, member: MemberId) -> Vec<(PartitionKey, ReplicaId)> {
+        if self.plan.persistence == Persistence::Memory {
+            return Vec::new();
+        }
+        let seat = |partition: &PartitionKey| {
+            let configuration = self.control.cluster.configuration(*partition)?;
+            let own = configuration.in_sync.iter().find(|it| it.member == member);
+            own.map(|own| (*partition, *own))
+        };
+        self.partitions.iter().filter_map(seat).collect()
     }
 
     /// Gives an event to a process, if one runs, and lets it take its turn soon.

@@ -1,0 +1,325 @@
+//! Each checker against good and bad histories.
+
+use ringhold_history::{
+    Action, Event, Expectation, Kind, NOT_FROM_A_RUN, Report, Run, Sighting, check, text,
+};
+use ringhold_types::ErrorCode;
+
+/// Writes histories shortly.
+#[derive(Default)]
+struct Script {
+    events: Vec<Event>,
+    operations: u64,
+}
+
+impl Script {
+    /// An operation from one time to another.
+    fn asks(mut self, from: u64, to: u64, action: Action, seen: Sighting) -> Self {
+        self.operations += 1;
+        let operation = self.operations;
+        let event = |at, kind| Event {
+            at,
+            process: 1,
+            operation,
+            kind,
+        };
+        self.events.push(event(from, Kind::Invoke(action)));
+        self.events.push(event(to, Kind::Ok(seen)));
+        self
+    }
+
+    fn submits(self, from: u64, to: u64, key: &str, id: &str, term: u64) -> Self {
+        let action = Action::Submit {
+            key: key.to_owned(),
+            payload: 7,
+        };
+        let seen = Sighting::Stored {
+            id: id.to_owned(),
+            term,
+            reused: false,
+        };
+        self.asks(from, to, action, seen)
+    }
+
+    fn reads(self, from: u64, to: u64, id: &str, seen: Sighting) -> Self {
+        self.asks(from, to, Action::Retrieve { id: id.to_owned() }, seen)
+    }
+
+    fn ran(mut self, id: &str, attempt: u64, value: u64) -> Self {
+        let run = Run {
+            id: id.to_owned(),
+            term: 1,
+            attempt,
+            value,
+        };
+        self.events.push(Event {
+            at: 0,
+            process: 0,
+            operation: 0,
+            kind: Kind::Ran(run),
+        });
+        self
+    }
+
+    fn check(&self) -> Report {
+        check(&self.events, Expectation::default())
+    }
+
+    fn found_by(&self) -> Vec<&'static str> {
+        self.check()
+            .breaches
+            .iter()
+            .map(|breach| breach.checker)
+            .collect()
+    }
+}
+
+fn outcome(value: u64) -> Sighting {
+    Sighting::Outcome { value }
+}
+
+fn absent(code: ErrorCode) -> Sighting {
+    Sighting::Absent { code }
+}
+
+#[test]
+fn an_ordinary_life_is_clean() {
+    let script = Script::default()
+        .submits(0, 10, "k", "e/0/1", 1)
+        .reads(11, 12, "e/0/1", Sighting::Pending)
+        .ran("e/0/1", 1, 55)
+        .reads(20, 30, "e/0/1", outcome(55))
+        .reads(40, 50, "e/0/1", absent(ErrorCode::Disposed))
+        .submits(41, 60, "k", "e/0/1", 2);
+    let report = script.check();
+    assert_eq!(report.breaches, []);
+    assert_eq!(
+        (report.operations, report.acknowledged, report.runs),
+        (5, 2, 1)
+    );
+}
+
+#[test]
+fn an_id_given_to_two_submits_is_found() {
+    let script = Script::default()
+        .submits(0, 1, "a", "e/0/1", 1)
+        .submits(2, 3, "b", "e/0/1", 1);
+    assert_eq!(script.found_by(), ["UniqueId"]);
+}
+
+#[test]
+fn a_key_stored_twice_is_found_unless_its_first_life_was_lost() {
+    let next_generation = (1_u64 << 44).to_string();
+    let script = Script::default().submits(0, 1, "a", "e/0/1", 1).submits(
+        2,
+        3,
+        "a",
+        &format!("e/0/{next_generation}"),
+        2,
+    );
+    assert_eq!(script.found_by(), ["Dedupe"]);
+    let expectation = Expectation {
+        losses: true,
+        audited: false,
+    };
+    assert!(check(&script.events, expectation).is_clean());
+}
+
+#[test]
+fn a_key_acknowledged_for_another_task_is_found() {
+    let other = Action::Submit {
+        key: "a".to_owned(),
+        payload: 8,
+    };
+    let seen = Sighting::Stored {
+        id: "e/0/1".to_owned(),
+        term: 1,
+        reused: true,
+    };
+    let script = Script::default()
+        .submits(0, 1, "a", "e/0/1", 1)
+        .asks(2, 3, other, seen);
+    assert_eq!(script.found_by(), ["Dedupe"]);
+}
+
+#[test]
+fn an_acknowledged_task_that_is_denied_is_found() {
+    let script = Script::default().submits(0, 10, "a", "e/0/1", 1).reads(
+        11,
+        12,
+        "e/0/1",
+        absent(ErrorCode::NeverExisted),
+    );
+    assert_eq!(script.found_by(), ["NoAckLost", "Monotone"]);
+    let before = Script::default().submits(0, 10, "a", "e/0/1", 1).reads(
+        5,
+        12,
+        "e/0/1",
+        absent(ErrorCode::NeverExisted),
+    );
+    assert!(
+        before.found_by().is_empty(),
+        "it may not have been stored yet"
+    );
+}
+
+#[test]
+fn data_loss_is_found_unless_the_run_expects_it() {
+    let script = Script::default().submits(0, 10, "a", "e/0/1", 1).reads(
+        11,
+        12,
+        "e/0/1",
+        absent(ErrorCode::DataLoss),
+    );
+    assert_eq!(script.found_by(), ["NoAckLost"]);
+    let expectation = Expectation {
+        losses: true,
+        audited: false,
+    };
+    assert!(check(&script.events, expectation).is_clean());
+}
+
+#[test]
+fn an_audit_finds_what_nobody_has_seen_the_end_of() {
+    let script =
+        Script::default()
+            .submits(0, 10, "a", "e/0/1", 1)
+            .reads(11, 12, "e/0/1", Sighting::Pending);
+    let audited = Expectation {
+        losses: false,
+        audited: true,
+    };
+    assert!(script.found_by().is_empty());
+    assert_eq!(check(&script.events, audited).breaches.len(), 1);
+}
+
+#[test]
+fn a_read_that_goes_back_is_found_and_one_at_the_same_time_is_not() {
+    let back = Script::default()
+        .ran("e/0/1", 1, 5)
+        .reads(0, 10, "e/0/1", outcome(5))
+        .reads(11, 12, "e/0/1", Sighting::Pending);
+    assert_eq!(back.found_by(), ["Monotone"]);
+    let together = Script::default()
+        .ran("e/0/1", 1, 5)
+        .reads(0, 10, "e/0/1", outcome(5))
+        .reads(9, 12, "e/0/1", Sighting::Pending);
+    assert!(together.found_by().is_empty());
+}
+
+#[test]
+fn an_outcome_after_its_disposal_is_found_unless_its_taker_asks_again() {
+    let id = || "e/0/1".to_owned();
+    let disposed = Script::default()
+        .ran("e/0/1", 1, 5)
+        .asks(0, 10, Action::Dispose { id: id() }, Sighting::Done)
+        .reads(11, 12, "e/0/1", outcome(5));
+    assert_eq!(disposed.found_by(), ["Monotone"]);
+    let taken = Script::default()
+        .ran("e/0/1", 1, 5)
+        .asks(0, 10, Action::Take { id: id() }, outcome(5))
+        .asks(11, 12, Action::Take { id: id() }, outcome(5));
+    assert!(taken.found_by().is_empty());
+    let read = taken.reads(13, 14, "e/0/1", outcome(5));
+    assert_eq!(read.found_by(), ["Monotone"]);
+}
+
+#[test]
+fn an_outcome_that_changes_is_found() {
+    let script = Script::default()
+        .ran("e/0/1", 1, 5)
+        .ran("e/0/1", 2, 6)
+        .reads(0, 10, "e/0/1", outcome(5))
+        .reads(0, 10, "e/0/1", outcome(6));
+    assert_eq!(script.found_by(), ["Stable"]);
+}
+
+#[test]
+fn a_result_of_no_run_or_of_another_tasks_run_is_found() {
+    let none = Script::default().reads(0, 1, "e/0/1", outcome(5));
+    assert_eq!(none.found_by(), ["Ledger"]);
+    let other = Script::default()
+        .ran("e/0/2", 1, 5)
+        .reads(0, 1, "e/0/1", outcome(5));
+    assert_eq!(other.found_by(), ["Ledger"]);
+    let cancelled = Script::default().reads(0, 1, "e/0/1", outcome(NOT_FROM_A_RUN + 1));
+    assert!(cancelled.found_by().is_empty());
+}
+
+#[test]
+fn a_fencing_token_given_to_two_runs_is_found() {
+    let script = Script::default().ran("e/0/1", 1, 5).ran("e/0/1", 1, 6);
+    assert_eq!(script.found_by(), ["Ledger"]);
+}
+
+#[test]
+fn an_acknowledgement_of_a_followed_term_is_found() {
+    let script = Script::default()
+        .submits(0, 10, "a", "e/0/1", 2)
+        .submits(11, 20, "b", "e/0/2", 1)
+        .submits(11, 20, "c", "e/1/2", 1);
+    assert_eq!(script.found_by(), ["Fence"]);
+    let together = Script::default()
+        .submits(0, 10, "a", "e/0/1", 2)
+        .submits(9, 20, "b", "e/0/2", 1);
+    assert!(together.found_by().is_empty());
+}
+
+#[test]
+fn an_operation_without_an_answer_proves_nothing() {
+    let mut script = Script::default().submits(0, 10, "a", "e/0/1", 1);
+    script.events.push(Event {
+        at: 11,
+        process: 1,
+        operation: 99,
+        kind: Kind::Invoke(Action::Retrieve {
+            id: "e/0/1".to_owned(),
+        }),
+    });
+    script.events.push(Event {
+        at: 12,
+        process: 1,
+        operation: 99,
+        kind: Kind::Unknown,
+    });
+    assert!(script.found_by().is_empty());
+}
+
+#[test]
+fn a_history_reads_back_from_its_lines() {
+    let script = Script::default()
+        .submits(0, 10, "a\tkey\\with\nall", "e/0/1", 2)
+        .ran("e/0/1", 1, 5)
+        .asks(
+            1,
+            2,
+            Action::Cancel {
+                id: "e/0/1".to_owned(),
+            },
+            Sighting::Done,
+        )
+        .asks(1, 2, Action::Other, Sighting::Pending)
+        .reads(3, 4, "e/0/1", outcome(5))
+        .reads(5, 6, "e/0/1", absent(ErrorCode::Gone));
+    let lines: Vec<String> = script.events.iter().map(text::to_line).collect();
+    assert!(lines.iter().all(|line| !line.contains('\n')));
+    assert_eq!(text::from_text(&lines.join("\n")), Ok(script.events));
+    assert!(text::from_line("1\t2\t3\tinvoke\tsing").is_err());
+}
+
+#[test]
+fn a_long_history_is_checked_in_a_moment() {
+    let mut script = Script::default();
+    for number in 0..20_000 {
+        let id = format!("e/0/{number}");
+        script = script
+            .submits(number * 10, number * 10 + 1, &format!("k{number}"), &id, 1)
+            .ran(&id, 1, number)
+            .reads(number * 10 + 2, number * 10 + 3, &id, outcome(number));
+    }
+    let audited = Expectation {
+        losses: false,
+        audited: true,
+    };
+    assert!(check(&script.events, audited).is_clean());
+}
