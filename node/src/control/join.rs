@@ -61,13 +61,10 @@ pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
             bootstrap::check_starts(&core.identity().starts(), &answers)?;
             core.take_part();
         }
-        let why = match round(core, wish, &answers).await? {
-            None => {
-                until_voters_are_there(core, wish.expect).await;
-                core.set_waiting(None);
-                return Ok(());
-            }
-            Some(why) => why,
+        let Some(why) = round(core, wish, &answers).await? else {
+            until_voters_are_there(core, wish.expect).await;
+            core.set_waiting(None);
+            return Ok(());
         };
         let asked = told(&answers);
         if said.is_none_or(|at: Instant| at.elapsed() >= SAY_EVERY) {

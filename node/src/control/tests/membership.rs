@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringhold_control::{Command, MemberState, Response};
-use ringhold_types::{MemberId, StartNonce};
+use ringhold_types::{ExecutorConfig, ExecutorName, MemberId, StartNonce};
 
 use super::support::{PATIENCE, eventually, open, place, plan, three, three_voters};
 use crate::control::ControlError;
@@ -227,4 +227,55 @@ async fn a_forgotten_member_loses_its_vote_and_its_place_in_raft() {
     for member in members {
         member.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_needs_entries_long_purged_gets_a_snapshot_and_so_does_a_restart() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let one_place = place();
+    let join = vec![one_place.address.clone()];
+    let one = open(&directories[0], one_place, &plan(1, 101, &[], 1)).await;
+    one.plane.join().await.expect("joins");
+    for number in 0..5 {
+        let name = ExecutorName::new(format!("e{number}")).expect("a valid name");
+        let config = ExecutorConfig {
+            durability: 0,
+            ..ExecutorConfig::with_name(name)
+        };
+        let command = Command::CreateExecutor { config };
+        let answer = one.plane.propose(command, PATIENCE).await;
+        assert!(
+            matches!(answer, Ok(Response::Executor { .. })),
+            "{answer:?}"
+        );
+    }
+    let applied = one.plane.summary().applied_index;
+    let raft = &one.plane.core.raft;
+    raft.trigger().snapshot().await.expect("runs");
+    eventually("a snapshot", || one.plane.core.metrics().snapshot.is_some()).await;
+    raft.trigger().purge_log(applied).await.expect("runs");
+    eventually("a purged log", || one.plane.core.metrics().purged.is_some()).await;
+
+    let two = open(&directories[1], place(), &plan(2, 201, &join, 1)).await;
+    two.plane.join().await.expect("joins");
+    assert_eq!(two.plane.view().cluster.executors().len(), 5);
+    {
+        let log = two.log.lock().expect("not poisoned");
+        let executors = log
+            .applied
+            .iter()
+            .map(|(_, changes)| changes.executors.len());
+        assert_eq!(
+            executors.sum::<usize>(),
+            5,
+            "the snapshot announces what it brought"
+        );
+    }
+    two.stop().await;
+    one.stop().await;
+
+    let again = open(&directories[0], place(), &plan(1, 102, &[], 1)).await;
+    again.plane.join().await.expect("joins again");
+    assert_eq!(again.plane.view().cluster.executors().len(), 5);
+    again.stop().await;
 }
