@@ -221,6 +221,10 @@ impl Replica {
             let first = crate::core::first_generation(context, &self.core.configuration);
             self.core.ring = crate::core::new_ring(first);
         }
+        if self.core.configuration.generation > generation {
+            // A loss is recorded: what a cut tail may have held is no longer asked for.
+            self.core.clear_cut_mark(context);
+        }
         let term = self.core.configuration.term;
         if term > self.core.term {
             self.adopt_term(context, term);

@@ -484,3 +484,18 @@ fn a_seat_whose_whole_log_was_cut_from_the_disk_asks_its_peers_before_it_leads()
         );
     }
 }
+
+#[test]
+fn a_lone_seat_whose_whole_log_was_cut_records_one_loss_and_leads() {
+    let mut config = executor(Persistence::Fsync, 0);
+    config.min_copies = Some(1);
+    let mut world = World::with_rules(Sound, 1, 1, config);
+    world.run(1_000);
+    write(&mut world, 1, 0..3);
+    world.kill(1);
+    world.nodes.get_mut(&1).unwrap().disk.clear();
+    world.restart(1);
+    world.run(3_000);
+    assert_eq!(world.configuration.generation, Generation(1));
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+}
