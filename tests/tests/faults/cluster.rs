@@ -88,11 +88,26 @@ impl TestCluster {
         std::fs::create_dir_all(&home).expect("a writable directory");
         let ready = home.join("ready.json");
         let _absent = std::fs::remove_file(&ready);
-        let log = std::fs::File::options().create(true).append(true).open(home.join("log"));
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(home.join("log"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringhold-under-test"))
-            .args(["server", "--cluster", "test", "--exit-with-stdin", "--name", &member.name])
+            .args([
+                "server",
+                "--cluster",
+                "test",
+                "--exit-with-stdin",
+                "--name",
+                &member.name,
+            ])
             .args(["--peer-address", &member.peer_address, "--join", &self.join])
-            .args(["--client-address", &member.client_address, "--http-address", "127.0.0.1:0"])
+            .args([
+                "--client-address",
+                &member.client_address,
+                "--http-address",
+                "127.0.0.1:0",
+            ])
             .args(["--expect", &expect])
             .arg("--config")
             .arg(&self.config)
@@ -106,7 +121,10 @@ impl TestCluster {
             .spawn()
             .expect("the program starts");
         let standard_input = child.stdin.take();
-        self.members[index].running = Some(Running { child, _standard_input: standard_input });
+        self.members[index].running = Some(Running {
+            child,
+            _standard_input: standard_input,
+        });
     }
 
     /// Waits until a member has joined.
@@ -114,11 +132,23 @@ impl TestCluster {
         let home = self.directory.path().join(&self.members[index].name);
         let started = Instant::now();
         while !home.join("ready.json").exists() {
-            let running = self.members[index].running.as_mut().expect("it was started");
+            let running = self.members[index]
+                .running
+                .as_mut()
+                .expect("it was started");
             let ended = running.child.try_wait().expect("a child of ours");
             let log = || std::fs::read_to_string(home.join("log")).unwrap_or_default();
-            assert!(ended.is_none(), "{} ended: {}", self.members[index].name, log());
-            assert!(started.elapsed() < START_PATIENCE, "not ready in time: {}", log());
+            assert!(
+                ended.is_none(),
+                "{} ended: {}",
+                self.members[index].name,
+                log()
+            );
+            assert!(
+                started.elapsed() < START_PATIENCE,
+                "not ready in time: {}",
+                log()
+            );
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -147,15 +177,25 @@ impl TestCluster {
     /// Removes a dead member's data.
     pub(crate) fn empty_directory(&self, index: usize) {
         let member = &self.members[index];
-        assert!(member.running.is_none(), "only a dead member's directory may be emptied");
+        assert!(
+            member.running.is_none(),
+            "only a dead member's directory may be emptied"
+        );
         let data = self.directory.path().join(&member.name).join("data");
         std::fs::remove_dir_all(data).expect("the member had a directory");
     }
 
     /// A client of the whole cluster.
     pub(crate) async fn client(&self) -> Client {
-        let addresses = self.members.iter().map(|member| member.client_address.clone());
-        Client::builder().endpoints(addresses).build().await.expect("some member answers")
+        let addresses = self
+            .members
+            .iter()
+            .map(|member| member.client_address.clone());
+        Client::builder()
+            .endpoints(addresses)
+            .build()
+            .await
+            .expect("some member answers")
     }
 
     /// A client that asks one member only, whoever leads.
@@ -170,18 +210,26 @@ impl TestCluster {
 
     /// Members that run (frozen ones among them).
     pub(crate) fn alive(&self) -> Vec<usize> {
-        (0..self.members.len()).filter(|index| self.members[*index].running.is_some()).collect()
+        (0..self.members.len())
+            .filter(|index| self.members[*index].running.is_some())
+            .collect()
     }
 
     /// The index of a member by its name.
     pub(crate) fn index_of(&self, name: &str) -> usize {
-        self.members.iter().position(|member| member.name == name).expect("a member of ours")
+        self.members
+            .iter()
+            .position(|member| member.name == name)
+            .expect("a member of ours")
     }
 }
 
 /// Addresses that were free a moment ago: members must know each other's before they start.
 fn free_addresses(count: usize) -> Vec<String> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    held.iter().map(|it| it.local_addr().expect("bound").to_string()).collect()
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    held.iter()
+        .map(|it| it.local_addr().expect("bound").to_string())
+        .collect()
 }

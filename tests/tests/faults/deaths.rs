@@ -19,15 +19,28 @@ const SOME: u64 = 300;
 
 /// The member that leads the control plane.
 async fn control_leader(cluster: &TestCluster, client: &Client) -> usize {
-    let members = client.cluster().members().await.expect("the cluster answers");
-    let leader = members.into_iter().find(|member| member.control_leader).expect("a leader");
+    let members = client
+        .cluster()
+        .members()
+        .await
+        .expect("the cluster answers");
+    let leader = members
+        .into_iter()
+        .find(|member| member.control_leader)
+        .expect("a leader");
     cluster.index_of(&leader.name)
 }
 
 /// A member that leads partitions and does not lead the control plane.
 async fn plain_primary(cluster: &TestCluster, client: &Client) -> usize {
-    let members = client.cluster().members().await.expect("the cluster answers");
-    let plain = members.into_iter().find(|member| !member.control_leader && member.primaries > 0);
+    let members = client
+        .cluster()
+        .members()
+        .await
+        .expect("the cluster answers");
+    let plain = members
+        .into_iter()
+        .find(|member| !member.control_leader && member.primaries > 0);
     cluster.index_of(&plain.expect("a primary beside the leader").name)
 }
 

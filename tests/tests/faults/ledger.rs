@@ -51,7 +51,11 @@ impl Load {
                 told
             });
         }
-        Self { stop, acknowledged, submitters }
+        Self {
+            stop,
+            acknowledged,
+            submitters,
+        }
     }
 
     /// How many tasks were acknowledged so far.
@@ -68,7 +72,11 @@ impl Load {
             }
         };
         let in_time = tokio::time::timeout(OUTCOME_PATIENCE, reached).await;
-        assert!(in_time.is_ok(), "submits stand still at {} of {target}", self.acknowledged());
+        assert!(
+            in_time.is_ok(),
+            "submits stand still at {} of {target}",
+            self.acknowledged()
+        );
     }
 
     /// Ends the load and returns every acknowledged task with its number.
@@ -92,7 +100,10 @@ fn payload(number: u64) -> Vec<u8> {
 
 /// Reads every acknowledged task from every living member.
 pub(crate) async fn audit(cluster: &TestCluster, tasks: &BTreeMap<TaskId, u64>) {
-    assert!(!tasks.is_empty(), "a run that acknowledged nothing shows nothing");
+    assert!(
+        !tasks.is_empty(),
+        "a run that acknowledged nothing shows nothing"
+    );
     let mut readings: BTreeMap<TaskId, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for index in cluster.alive() {
         let client = cluster.client_of(index).await;
@@ -103,7 +114,10 @@ pub(crate) async fn audit(cluster: &TestCluster, tasks: &BTreeMap<TaskId, u64>) 
     for (id, number) in tasks {
         let read = readings.get(id).map(BTreeSet::len).unwrap_or_default();
         assert_eq!(read, 1, "{id} has {read} different outcomes");
-        assert!(readings[id].contains(&payload(*number)), "{id} has another task's result");
+        assert!(
+            readings[id].contains(&payload(*number)),
+            "{id} has another task's result"
+        );
     }
 }
 

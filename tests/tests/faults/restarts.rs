@@ -75,5 +75,9 @@ async fn wait_until_safe(client: &ringhold_client::Client) {
         }
     };
     let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), safe).await;
-    assert!(in_time.is_ok(), "the cluster is not safe: {:?}", client.cluster().status().await);
+    assert!(
+        in_time.is_ok(),
+        "the cluster is not safe: {:?}",
+        client.cluster().status().await
+    );
 }

@@ -22,30 +22,59 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("client", vec!["types", "proto"]),
         (
             "node",
-            vec!["types", "sys", "ringbuffer", "config", "storage", "replica", "control", "proto"],
+            vec![
+                "types",
+                "sys",
+                "ringbuffer",
+                "config",
+                "storage",
+                "replica",
+                "control",
+                "proto",
+            ],
         ),
         ("cli", vec!["types", "client", "config", "node"]),
         (
             "chaos",
-            vec!["types", "ringbuffer", "replica", "control", "storage", "history", "client"],
+            vec![
+                "types",
+                "ringbuffer",
+                "replica",
+                "control",
+                "storage",
+                "history",
+                "client",
+            ],
         ),
     ])
 }
 
 /// Names that a pure crate never speaks, in its manifest or in its code.
 const IMPURE: [&str; 10] = [
-    "tokio", "tonic", "prost", "openraft", "tracing", "rand", "std::time", "std::thread",
-    "std::env", "getrandom",
+    "tokio",
+    "tonic",
+    "prost",
+    "openraft",
+    "tracing",
+    "rand",
+    "std::time",
+    "std::thread",
+    "std::env",
+    "getrandom",
 ];
 
 fn manifest(folder: &str) -> toml::Table {
     let path = format!("{folder}/Cargo.toml");
-    read(path.as_ref()).parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+    read(path.as_ref())
+        .parse()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn dependency_names(manifest: &toml::Table, section: &str) -> BTreeSet<String> {
     let table = manifest.get(section).and_then(|section| section.as_table());
-    table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
+    table
+        .map(|table| table.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -54,11 +83,16 @@ fn every_crate_knows_only_those_it_may_know() {
     let mut violations = Vec::new();
     for folder in crate_folders() {
         let Some(may) = allowed.get(folder.as_str()) else {
-            assert!(["tests", "bench"].contains(&folder.as_str()), "{folder} has no rule");
+            assert!(
+                ["tests", "bench"].contains(&folder.as_str()),
+                "{folder} has no rule"
+            );
             continue;
         };
         for name in dependency_names(&manifest(&folder), "dependencies") {
-            let Some(ours) = name.strip_prefix("ringhold-") else { continue };
+            let Some(ours) = name.strip_prefix("ringhold-") else {
+                continue;
+            };
             if !may.contains(&ours) {
                 violations.push(format!("{folder} depends on {ours}"));
             }
@@ -97,15 +131,48 @@ const RESERVED: [(&str, &[&str]); 9] = [
     (
         "tonic::",
         &[
-            "proto/", "node/src/rpc/", "node/src/peer/", "client/", "node/src/control/network.rs",
-            "node/src/control/service.rs", "node/src/member/", "tests/", "bench/",
+            "proto/",
+            "node/src/rpc/",
+            "node/src/peer/",
+            "client/",
+            "node/src/control/network.rs",
+            "node/src/control/service.rs",
+            "node/src/member/",
+            "tests/",
+            "bench/",
         ],
     ),
     ("prost::", &["proto/"]),
-    ("Instant::now", &["node/src/clock.rs", "client/src/", "cli/src/", "chaos/src/", "bench/src/", "tests/"]),
-    ("SystemTime::now", &["node/src/clock.rs", "client/src/", "cli/src/", "tests/"]),
-    ("tokio::spawn(", &["node/src/spawn.rs", "client/src/", "cli/src/", "tests/", "bench/src/", "chaos/src/"]),
-    ("thread::Builder", &["node/src/spawn.rs", "chaos/src/", "bench/src/", "tests/"]),
+    (
+        "Instant::now",
+        &[
+            "node/src/clock.rs",
+            "client/src/",
+            "cli/src/",
+            "chaos/src/",
+            "bench/src/",
+            "tests/",
+        ],
+    ),
+    (
+        "SystemTime::now",
+        &["node/src/clock.rs", "client/src/", "cli/src/", "tests/"],
+    ),
+    (
+        "tokio::spawn(",
+        &[
+            "node/src/spawn.rs",
+            "client/src/",
+            "cli/src/",
+            "tests/",
+            "bench/src/",
+            "chaos/src/",
+        ],
+    ),
+    (
+        "thread::Builder",
+        &["node/src/spawn.rs", "chaos/src/", "bench/src/", "tests/"],
+    ),
     ("unbounded_channel", &[]),
     ("bincode", &[]),
 ];
@@ -138,7 +205,9 @@ fn unsafe_code_is_in_sys_only() {
             continue;
         }
         for (number, line) in super::words::code_lines(&read(&path)) {
-            let opens = line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl");
+            let opens = line.contains("unsafe {")
+                || line.contains("unsafe fn")
+                || line.contains("unsafe impl");
             if opens || line.contains("allow(unsafe_code)") {
                 violations.push(format!("{shown}:{number}"));
             }
@@ -149,10 +218,16 @@ fn unsafe_code_is_in_sys_only() {
 
 #[test]
 fn replica_and_control_never_meet() {
-    for (one, other) in [("replica", "ringhold-control"), ("control", "ringhold-replica")] {
+    for (one, other) in [
+        ("replica", "ringhold-control"),
+        ("control", "ringhold-replica"),
+    ] {
         let manifest = manifest(one);
         for section in ["dependencies", "dev-dependencies"] {
-            assert!(!dependency_names(&manifest, section).contains(other), "{one} names {other}");
+            assert!(
+                !dependency_names(&manifest, section).contains(other),
+                "{one} names {other}"
+            );
         }
     }
 }
@@ -162,12 +237,21 @@ fn a_sabotage_is_a_type_parameter_and_never_a_feature() {
     for folder in crate_folders() {
         let features = dependency_names(&manifest(&folder), "features");
         let suspicious = |name: &String| name.contains("sabotage") || name.contains("rules");
-        assert!(!features.iter().any(suspicious), "{folder} has a sabotage feature: {features:?}");
+        assert!(
+            !features.iter().any(suspicious),
+            "{folder} has a sabotage feature: {features:?}"
+        );
     }
-    let named = rust_files("node/src").into_iter().chain(rust_files("cli/src"));
+    let named = rust_files("node/src")
+        .into_iter()
+        .chain(rust_files("cli/src"));
     for path in named {
         let text = read(&path);
-        assert!(!text.contains("impl Rules for"), "{} has rules of its own", path.display());
+        assert!(
+            !text.contains("impl Rules for"),
+            "{} has rules of its own",
+            path.display()
+        );
     }
 }
 
@@ -176,6 +260,9 @@ fn the_lock_file_names_the_public_registry_only() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock is committed");
     let sources = lock.lines().filter(|line| line.starts_with("source = "));
     let standard = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
-    let strange: Vec<String> = sources.filter(|line| *line != standard).map(str::to_owned).collect();
+    let strange: Vec<String> = sources
+        .filter(|line| *line != standard)
+        .map(str::to_owned)
+        .collect();
     assert_none("a dependency from elsewhere", &strange);
 }

@@ -13,12 +13,18 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }
 
 fn rules() -> toml::Table {
-    read("deny.toml".as_ref()).parse().expect("deny.toml is TOML")
+    read("deny.toml".as_ref())
+        .parse()
+        .expect("deny.toml is TOML")
 }
 
 /// Whether an SPDX expression can be met by the allowed licences. `OR` offers a choice, `AND` binds closer.
@@ -27,7 +33,8 @@ fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let words: Vec<&str> = plain.split_whitespace().collect();
     let text = words.join(" ");
     let met = |term: &str| allowed.contains(term.trim());
-    text.split(" OR ").any(|choice| choice.split(" AND ").all(met))
+    text.split(" OR ")
+        .any(|choice| choice.split(" AND ").all(met))
 }
 
 #[test]
@@ -41,7 +48,11 @@ fn dependencies_keep_to_deny_toml() {
         .collect();
     let metadata = metadata();
     let packages = metadata["packages"].as_array().expect("packages");
-    assert!(packages.len() > 100, "only {} packages: the reading is broken", packages.len());
+    assert!(
+        packages.len() > 100,
+        "only {} packages: the reading is broken",
+        packages.len()
+    );
     let mut violations = Vec::new();
     for package in packages {
         let name = package["name"].as_str().expect("a name");
@@ -62,16 +73,26 @@ fn banned(packages: &[Value], ban: &toml::Value) -> Vec<String> {
     let wrappers: Vec<&str> = ban
         .get("wrappers")
         .and_then(|wrappers| wrappers.as_array())
-        .map(|wrappers| wrappers.iter().filter_map(|wrapper| wrapper.as_str()).collect())
+        .map(|wrappers| {
+            wrappers
+                .iter()
+                .filter_map(|wrapper| wrapper.as_str())
+                .collect()
+        })
         .unwrap_or_default();
     let names = |package: &&Value| {
         let dependencies = package["dependencies"].as_array();
         dependencies.is_some_and(|all| all.iter().any(|one| one["name"] == name))
     };
-    let users = packages.iter().filter(names).filter_map(|package| package["name"].as_str());
+    let users = packages
+        .iter()
+        .filter(names)
+        .filter_map(|package| package["name"].as_str());
     let ours = users.filter(|user| user.starts_with("ringhold-") || wrappers.is_empty());
     let strangers = ours.filter(|user| !wrappers.contains(user));
-    strangers.map(|user| format!("{user} depends on {name}")).collect()
+    strangers
+        .map(|user| format!("{user} depends on {name}"))
+        .collect()
 }
 
 #[test]

@@ -10,15 +10,23 @@ use std::path::{Path, PathBuf};
 /// The workspace's root.
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().expect("the tests crate lies in the workspace").to_owned()
+    manifest
+        .parent()
+        .expect("the tests crate lies in the workspace")
+        .to_owned()
 }
 
 /// The workspace's crates, by folder.
 fn crate_folders() -> Vec<String> {
     let text = std::fs::read_to_string(root().join("Cargo.toml")).expect("the root manifest");
     let manifest: toml::Table = text.parse().expect("the root manifest is TOML");
-    let members = manifest["workspace"]["members"].as_array().expect("a list of members");
-    members.iter().map(|member| member.as_str().expect("a folder").to_owned()).collect()
+    let members = manifest["workspace"]["members"]
+        .as_array()
+        .expect("a list of members");
+    members
+        .iter()
+        .map(|member| member.as_str().expect("a folder").to_owned())
+        .collect()
 }
 
 /// Every Rust file below a folder of the workspace, by path relative to the root.
@@ -33,7 +41,11 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
                     waiting.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path.strip_prefix(root()).expect("below the root").to_owned());
+                found.push(
+                    path.strip_prefix(root())
+                        .expect("below the root")
+                        .to_owned(),
+                );
             }
         }
     }
@@ -43,8 +55,15 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 
 /// All Rust files of the workspace.
 fn all_rust_files() -> Vec<PathBuf> {
-    let files: Vec<PathBuf> = crate_folders().iter().flat_map(|folder| rust_files(folder)).collect();
-    assert!(files.len() > 50, "only {} files found: the search itself is broken", files.len());
+    let files: Vec<PathBuf> = crate_folders()
+        .iter()
+        .flat_map(|folder| rust_files(folder))
+        .collect();
+    assert!(
+        files.len() > 50,
+        "only {} files found: the search itself is broken",
+        files.len()
+    );
     files
 }
 
@@ -54,5 +73,9 @@ fn read(path: &Path) -> String {
 
 /// Fails with all violations at once.
 fn assert_none(rule: &str, violations: &[String]) {
-    assert!(violations.is_empty(), "{rule}:\n  {}", violations.join("\n  "));
+    assert!(
+        violations.is_empty(),
+        "{rule}:\n  {}",
+        violations.join("\n  ")
+    );
 }

@@ -37,7 +37,13 @@ impl Functions {
 impl<'ast> Visit<'ast> for Functions {
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         let name = item.sig.ident.to_string();
-        self.measure(name.clone(), item.sig.span().join(item.block.span()).unwrap_or(item.block.span()));
+        self.measure(
+            name.clone(),
+            item.sig
+                .span()
+                .join(item.block.span())
+                .unwrap_or(item.block.span()),
+        );
         self.look_for_ignore(name, &item.attrs);
         syn::visit::visit_item_fn(self, item);
     }
@@ -61,10 +67,16 @@ fn functions_have_at_most_seventy_lines_and_no_test_is_skipped() {
     for path in all_rust_files() {
         let file = syn::parse_file(&read(&path))
             .unwrap_or_else(|error| panic!("{} does not parse: {error}", path.display()));
-        let mut functions = Functions { long: Vec::new(), ignored: Vec::new() };
+        let mut functions = Functions {
+            long: Vec::new(),
+            ignored: Vec::new(),
+        };
         functions.visit_file(&file);
         for (name, line, lines) in functions.long {
-            long.push(format!("{}:{line} {name} has {lines} lines", path.display()));
+            long.push(format!(
+                "{}:{line} {name} has {lines} lines",
+                path.display()
+            ));
         }
         for (name, line) in functions.ignored {
             skipped.push(format!("{}:{line} {name}", path.display()));

@@ -4,22 +4,36 @@ use super::{all_rust_files, assert_none, read};
 
 /// The lines that are not comments, with their numbers.
 pub(crate) fn code_lines(text: &str) -> Vec<(usize, &str)> {
-    let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    numbered.filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
+    let numbered = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line));
+    numbered
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .collect()
 }
 
 /// The lines before the file's test module.
 pub(crate) fn production_lines(text: &str) -> Vec<(usize, &str)> {
     let mut lines = code_lines(text);
-    if let Some(end) = lines.iter().position(|(_, line)| line.trim() == "#[cfg(test)]") {
+    if let Some(end) = lines
+        .iter()
+        .position(|(_, line)| line.trim() == "#[cfg(test)]")
+    {
         lines.truncate(end);
     }
     lines
 }
 
 /// Phrases that mean unfinished work.
-const UNFINISHED: [&str; 6] =
-    ["todo!(", "unimplemented!(", "FIXME", "XXX", "not yet implemented", "in a real system"];
+const UNFINISHED: [&str; 6] = [
+    "todo!(",
+    "unimplemented!(",
+    "FIXME",
+    "XXX",
+    "not yet implemented",
+    "in a real system",
+];
 
 #[test]
 fn no_file_admits_to_be_unfinished() {
