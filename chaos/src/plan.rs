@@ -16,6 +16,8 @@ pub const SECOND: u64 = 1_000_000;
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// What it has much of.
+    pub focus: Focus,
     /// Members at the beginning, 3 to 5.
     pub members: usize,
     /// Backups, 1 to 3.
@@ -57,6 +59,8 @@ pub struct Plan {
 /// Messages between members, and between clients and members.
 #[derive(Clone, Debug)]
 pub struct NetworkPlan {
+    /// Prepares that arrive as if batches were smaller, in millionths.
+    pub split: u32,
     /// Messages lost, in millionths.
     pub loss: u32,
     /// Messages delivered twice, in millionths.
@@ -141,11 +145,45 @@ pub enum FaultKind {
     CopyForward,
     /// An operator's or the balancer's step: a learner comes or goes.
     Learner,
+    /// A primary is cut off from everybody but its callers, and judged dead at once.
+    Depose,
+    /// The same, and its backups restart at that moment.
+    DeposeAndRestart,
+}
+
+/// What a seed has much of: rare dangers need much of one thing and nothing of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Focus {
+    /// Everything, as drawn.
+    Mixed,
+    /// Long isolation of single members, under many questions.
+    Isolation,
+    /// Primaries that do not hear the control plane, and everybody else.
+    Unaware,
+    /// Messages that come very late, over many changes of the primary.
+    Stragglers,
+    /// Primaries deposed at once, while leases run.
+    Leases,
+    /// The same, with backups that restart within a lease.
+    Restarts,
+    /// Primaries deposed at the moment when a learner gets its seat.
+    NewSeats,
+}
+
+impl Focus {
+    const ALL: [Self; 6] = [
+        Self::Isolation,
+        Self::Unaware,
+        Self::Stragglers,
+        Self::Leases,
+        Self::Restarts,
+        Self::NewSeats,
+    ];
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::CrashSeveral,
         Self::Pause,
@@ -160,6 +198,8 @@ impl FaultKind {
         Self::Suspect,
         Self::CopyForward,
         Self::Learner,
+        Self::Depose,
+        Self::DeposeAndRestart,
     ];
 }
 
@@ -185,11 +225,20 @@ impl Plan {
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         let random = &mut Stream::new(seed, Concern::Plan);
+        let focused = random.chance(400_000);
+        let focus = random.pick(&Focus::ALL).copied().filter(|_| focused);
+        let mut plan = Self::drawn(seed, random);
+        plan.turn_to(focus.unwrap_or(Focus::Mixed), random);
+        plan
+    }
+
+    fn drawn(seed: u64, random: &mut Stream) -> Self {
         let members = random.between(3, 5) as usize;
         let durability = random.between(1, 3.min(members as u64 - 1)) as u32;
         let fsync = random.chance(500_000);
         Self {
             seed,
+            focus: Focus::Mixed,
             members,
             durability,
             persistence: if fsync {
@@ -220,8 +269,8 @@ impl Plan {
             },
             network: network(random),
             disk: DiskPlan {
-                flush: random.skewed(200, 40 * MILLISECOND),
-                torn: some(random, 400_000),
+                flush: random.sloped(200, 100 * MILLISECOND),
+                torn: some(random, 900_000),
                 damaged: some(random, 300_000),
             },
             control: control(random),
@@ -238,6 +287,64 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Gives a seed much of one thing.
+    fn turn_to(&mut self, focus: Focus, random: &mut Stream) {
+        use FaultKind::{
+            Crash, CutControl, CutOneWay, Depose, DeposeAndRestart, Isolate, Learner, Pause,
+            Suspect,
+        };
+        self.focus = focus;
+        let faults = &mut self.faults;
+        match focus {
+            Focus::Mixed => return,
+            Focus::Isolation => {
+                faults.weights = vec![(Isolate, 10), (Pause, 5), (Crash, 1)];
+                faults.interval = 1_200 * MILLISECOND;
+                faults.interruption = random.between(2, 5) * SECOND;
+            }
+            Focus::Unaware => {
+                faults.weights = vec![(CutControl, 10), (Crash, 1)];
+                faults.interval = 1_200 * MILLISECOND;
+                faults.interruption = random.between(2, 5) * SECOND;
+            }
+            Focus::Stragglers => {
+                faults.weights = vec![(Suspect, 10), (CutOneWay, 3), (Learner, 3), (Crash, 3)];
+                faults.interval = random.between(200, 800) * MILLISECOND;
+                self.network.straggle = 60_000;
+                self.network.straggle_delay = random.between(500, 4_000) * MILLISECOND;
+                self.network.duplicate = 100_000;
+            }
+            Focus::Leases | Focus::Restarts | Focus::NewSeats => {
+                let kind = match focus {
+                    Focus::Leases => Depose,
+                    Focus::Restarts => DeposeAndRestart,
+                    _ => Learner,
+                };
+                faults.weights = vec![(kind, 8), (Crash, 1)];
+                faults.interval = random.between(800, 1_600) * MILLISECOND;
+                faults.interruption = 1_500 * MILLISECOND;
+                self.drift = 45_000;
+                self.control.notice = 2 * MILLISECOND;
+                self.control.late = 0;
+                self.durability = 2;
+                self.members = self.members.max(4);
+            }
+        }
+        if focus == Focus::Restarts {
+            self.persistence = Persistence::Fsync;
+            self.disk.flush = 500;
+        }
+        self.clients = 4;
+        self.work.think = random.between(2, 20) * MILLISECOND;
+        self.work.operations = 2_000;
+        if focus != Focus::Stragglers {
+            self.network.delay = 1_500;
+            self.network.loss = 2_000;
+        }
+    }
+}
+
 /// A probability up to `most`, or none at all in half of the seeds.
 fn some(random: &mut Stream, most: u64) -> u32 {
     if random.chance(500_000) {
@@ -250,7 +357,7 @@ fn some(random: &mut Stream, most: u64) -> u32 {
 fn timing(random: &mut Stream) -> Timing {
     let quick = random.chance(700_000);
     Timing {
-        degrade_after: Millis(if quick { 2_000 } else { 10_000 }),
+        degrade_after: Millis(if quick { 1_000 } else { 5_000 }),
         adopt_window: Millis(random.between(300, 3_000)),
         retrieved_grace: Millis(random.between(500, 60_000)),
         ..Timing::default()
@@ -259,6 +366,7 @@ fn timing(random: &mut Stream) -> Timing {
 
 fn network(random: &mut Stream) -> NetworkPlan {
     NetworkPlan {
+        split: some(random, 500_000),
         // Every seed loses some messages.
         loss: random.skewed(2_000, 150_000) as u32,
         duplicate: some(random, 100_000),
@@ -290,6 +398,7 @@ fn faults(random: &mut Stream, fsync: bool) -> FaultPlan {
             FaultKind::CopyForward if fsync => 10,
             FaultKind::Wipe | FaultKind::Forget | FaultKind::Learner => 4,
             FaultKind::Rot if fsync => 4,
+            FaultKind::Depose | FaultKind::DeposeAndRestart => 3,
             FaultKind::CopyForward | FaultKind::Rot => 0,
         };
         let always = kind == FaultKind::Crash;
@@ -298,10 +407,10 @@ fn faults(random: &mut Stream, fsync: bool) -> FaultPlan {
         }
     }
     FaultPlan {
-        interval: random.skewed(150 * MILLISECOND, 3 * SECOND),
+        interval: random.sloped(150 * MILLISECOND, 3 * SECOND),
         weights,
-        downtime: random.skewed(20 * MILLISECOND, 6 * SECOND),
-        interruption: random.skewed(100 * MILLISECOND, 4 * SECOND),
+        downtime: random.sloped(50 * MILLISECOND, 8 * SECOND),
+        interruption: random.sloped(300 * MILLISECOND, 6 * SECOND),
     }
 }
 

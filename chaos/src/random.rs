@@ -79,6 +79,13 @@ impl Stream {
         low + ((high.saturating_sub(low)) * fourth >> 16)
     }
 
+    /// A number from `low` to `high`, rather near `low`.
+    pub fn sloped(&mut self, low: u64, high: u64) -> u64 {
+        let once = self.below(1 << 16);
+        let twice = (once * once) >> 16;
+        low + ((high.saturating_sub(low) * twice) >> 16)
+    }
+
     /// Whether something of this probability, in millionths, happens.
     pub fn chance(&mut self, millionths: u32) -> bool {
         self.below(1_000_000) < u64::from(millionths)

@@ -17,7 +17,7 @@ use ringhold_types::{
 use super::World;
 use super::queue::Happening;
 use crate::coverage::Mark;
-use crate::plan::MILLISECOND;
+use crate::plan::{Focus, MILLISECOND};
 
 /// Steps of repair and balance at a time.
 const STEPS_MOST: usize = 4;
@@ -335,12 +335,25 @@ impl World {
                 let response = self.command(&Command::Change(applied));
                 if let (Response::Changed { .. }, Some(mark)) = (&response, mark_of(&change.kind)) {
                     self.coverage.mark(mark);
+                    self.seat_given(&change);
                 }
                 if let Response::Refused(_) = response {
                     self.coverage.mark(Mark::StaleVersionRefused);
                     self.answer_mail(member, start, ControlAnswer::Refused(change));
                 }
             }
+        }
+    }
+
+    /// A learner has its seat, and its primary does not know yet.
+    fn seat_given(&mut self, change: &ConfigurationChange) {
+        let learner = match change.kind {
+            ChangeKind::Promote { learner } | ChangeKind::Swap { learner, .. } => learner,
+            _ => return,
+        };
+        let focused = self.plan.focus == Focus::NewSeats && !self.healed;
+        if focused && self.random.faults.chance(300_000) {
+            self.depose_at_promotion(change.partition, learner.member);
         }
     }
 

@@ -13,7 +13,8 @@ use crate::random::Stream;
 #[derive(Clone, Debug)]
 struct Batch {
     records: Vec<Record>,
-    token: PersistToken,
+    /// What is confirmed with it; nothing for the first half of a write.
+    token: Option<PersistToken>,
     /// How many writes its writer knew to be flushed: its header's mark (PROTOCOL §5).
     known: usize,
     /// When it will be flushed.
@@ -44,7 +45,8 @@ pub(crate) enum CrashTrace {
 }
 
 impl Disk {
-    /// Takes a write; tells its number and when it will be flushed.
+    /// Takes a write; tells its number and when it will be flushed. A write with a ring in it goes in two halves: it is larger
+    /// than one block.
     pub(crate) fn write(
         &mut self,
         now: u64,
@@ -52,22 +54,37 @@ impl Disk {
         token: PersistToken,
         takes: u64,
     ) -> (usize, u64) {
+        let is_state = |record: &Record| matches!(record, Record::State { .. });
+        let half = records
+            .iter()
+            .rposition(is_state)
+            .map_or(0, |last| last + 1);
+        let mut first = records;
+        let second = first.split_off(half);
+        if !first.is_empty() {
+            self.push(now, first, None, takes);
+        }
+        self.push(now, second, Some(token), takes);
+        let flushed_at = self.batches.last().map_or(now, |batch| batch.flushed_at);
+        (self.batches.len() - 1, flushed_at)
+    }
+
+    fn push(&mut self, now: u64, records: Vec<Record>, token: Option<PersistToken>, takes: u64) {
         let after = self.batches.last().map_or(0, |batch| batch.flushed_at);
-        let flushed_at = now.max(after) + takes;
         self.batches.push(Batch {
             records,
             token,
             known: self.flushed,
-            flushed_at,
+            flushed_at: now.max(after) + takes,
             cut_before: std::mem::take(&mut self.cut_at_end),
         });
-        (self.batches.len() - 1, flushed_at)
     }
 
     /// The write is flushed, and all before it; tells its token.
     pub(crate) fn flushed(&mut self, batch: usize) -> Option<PersistToken> {
+        let token = self.batches.get(batch)?.token;
         self.flushed = self.flushed.max(batch + 1);
-        self.batches.get(batch).map(|batch| batch.token)
+        token
     }
 
     /// The process or the machine ends here. `may_damage`: flushed writes above the last mark may be unreadable.

@@ -1,7 +1,7 @@
 //! What goes wrong, and how it is put right again.
 
 use ringhold_control::Command;
-use ringhold_replica::Event;
+use ringhold_replica::{Event, Rule};
 use ringhold_types::{MemberId, PartitionKey, Persistence};
 
 use super::World;
@@ -9,6 +9,7 @@ use super::disk::CrashTrace;
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{FaultKind, MILLISECOND, SECOND};
+use crate::sabotage::Sabotage;
 
 impl World {
     /// A fault is due.
@@ -26,7 +27,7 @@ impl World {
         let span = self
             .random
             .faults
-            .skewed(MILLISECOND, self.plan.faults.interruption);
+            .sloped(MILLISECOND, self.plan.faults.interruption);
         let until = self.now + span;
         self.tell(|| format!("fault {kind:?} at {} for {span}", self.hosts[slot].member.0));
         match kind {
@@ -42,7 +43,7 @@ impl World {
                     self.cuts.cut(slot, other, until);
                     self.cuts.cut(other, slot, until);
                 }
-                if self.random.faults.chance(500_000) {
+                if self.random.faults.chance(800_000) {
                     self.hosts[slot].control_cut_until = until;
                 }
             }
@@ -59,6 +60,8 @@ impl World {
                 }
             }
             FaultKind::Learner => self.move_learner(),
+            FaultKind::Depose => self.depose(false),
+            FaultKind::DeposeAndRestart => self.depose(true),
         }
     }
 
@@ -85,6 +88,10 @@ impl World {
             self.coverage.mark(Mark::PrimaryRestarted);
         }
         host.paused_until = 0;
+        if self.sabotage == Sabotage::Rule(Rule::NewIncarnation) {
+            // The store is emptied, and nobody says so.
+            host.disk = super::disk::Disk::default();
+        }
         let plan = &self.plan.disk;
         match host.disk.crash(plan, &mut self.random.disk, may_damage) {
             CrashTrace::Clean => {}
@@ -143,7 +150,7 @@ impl World {
         let away = self
             .random
             .faults
-            .skewed(MILLISECOND, self.plan.faults.downtime);
+            .sloped(MILLISECOND, self.plan.faults.downtime);
         self.queue.push(self.now + away, Happening::Start { slot });
     }
 
@@ -249,6 +256,55 @@ impl World {
             let members = vec![(member, record.start)];
             self.command(&Command::MembersDown { members });
         }
+    }
+
+    /// A primary is cut off from all but its callers and judged dead at once, so that its successor and its last lease meet.
+    fn depose(&mut self, restart: bool) {
+        let Some(partition) = self.any_partition() else {
+            return;
+        };
+        let configuration = self.control.cluster.configuration(partition);
+        let primary = configuration.as_ref().and_then(|it| it.primary);
+        let Some(slot) = primary.and_then(|it| self.slot_of(it.member)) else {
+            return;
+        };
+        let until = self.now + self.random.faults.between(SECOND, 2 * SECOND);
+        for other in 0..self.hosts.len() {
+            self.cuts.cut(slot, other, until);
+            self.cuts.cut(other, slot, until);
+        }
+        self.hosts[slot].control_cut_until = until;
+        if restart {
+            let seats = configuration.map(|it| it.in_sync).unwrap_or_default();
+            for seat in seats.iter().filter(|it| Some(**it) != primary) {
+                if let Some(backup) = self.slot_of(seat.member) {
+                    self.crash(backup);
+                    let away = self.random.faults.between(500, 5 * MILLISECOND);
+                    self.queue
+                        .push(self.now + away, Happening::Start { slot: backup });
+                }
+            }
+        }
+        self.suspect(slot);
+    }
+
+    /// The same at the moment when a learner gets its seat and its primary has not heard of it: the learner is cut off from
+    /// that primary, the other backups are not.
+    pub(crate) fn depose_at_promotion(&mut self, partition: PartitionKey, learner: MemberId) {
+        let configuration = self.control.cluster.configuration(partition);
+        let primary = configuration.and_then(|it| it.primary);
+        let slots = (
+            primary.and_then(|it| self.slot_of(it.member)),
+            self.slot_of(learner),
+        );
+        let (Some(slot), Some(other)) = slots else {
+            return;
+        };
+        let until = self.now + 1_500 * MILLISECOND;
+        self.cuts.cut(slot, other, until);
+        self.cuts.cut(other, slot, until);
+        self.hosts[slot].control_cut_until = until;
+        self.suspect(slot);
     }
 
     /// A learner comes or goes, unasked.

@@ -22,7 +22,7 @@ use ringhold_history::Event as Seen;
 use ringhold_replica::RequestToken;
 use ringhold_types::{
     ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, MemberId, Millis,
-    PartitionCount, PartitionKey, PartitionNumber, ReplicaId,
+    PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId,
 };
 
 use self::clients::{Client, Open};
@@ -166,7 +166,11 @@ impl World {
         }
     }
 
-    fn new(plan: Plan, sabotage: Sabotage) -> Self {
+    fn new(mut plan: Plan, sabotage: Sabotage) -> Self {
+        if sabotage == Sabotage::Rule(ringhold_replica::Rule::NewIncarnation) {
+            // Memory-only replicas lose everything with their process: so does a disk that is emptied each time.
+            plan.persistence = Persistence::Fsync;
+        }
         let stream = |concern| Stream::new(plan.seed, concern);
         let partitions = (0..plan.partitions).map(|number| PartitionKey {
             executor: ExecutorId(0),

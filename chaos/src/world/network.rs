@@ -45,6 +45,7 @@ impl World {
         if !self.cuts.is_open(slot, target, self.now) {
             return;
         }
+        let message = self.split(message);
         let copies = 1 + usize::from(self.random.network.chance(self.plan.network.duplicate));
         for _ in 0..copies {
             if let Some(delay) = self.delay() {
@@ -54,6 +55,20 @@ impl World {
                     .push(at, Happening::Message { to, from, message });
             }
         }
+    }
+
+    /// Leaves the later entries of a prepare out, as if the sender's batches were smaller: they come again.
+    fn split(&mut self, mut message: PeerMessage) -> PeerMessage {
+        let plan = &self.plan.network;
+        if plan.split > 0
+            && let PeerMessage::Prepare(prepare) = &mut message
+            && prepare.entries.len() > 1
+            && self.random.network.chance(plan.split)
+        {
+            let keep = 1 + self.random.network.index(prepare.entries.len() - 1);
+            prepare.entries.truncate(keep);
+        }
+        message
     }
 
     /// How long a message takes; `None` if it is lost.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView};
+use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
 use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
 
 use super::World;
@@ -11,11 +11,13 @@ use super::host::{Clock, Process};
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{MILLISECOND, SECOND};
+use crate::sabotage::Sabotage;
 
 impl World {
     /// Starts the process of a machine.
     pub(crate) fn start_process(&mut self, slot: usize) {
         let copies_cut = self.sabotage.copies_cut();
+        let goes_on = self.sabotage == Sabotage::Rule(Rule::RestartRaisesTerm);
         let seats = self.seats_of(self.hosts[slot].member);
         let now = self.now;
         let host = &mut self.hosts[slot];
@@ -23,7 +25,12 @@ impl World {
             return;
         }
         let random = &mut self.random.processes;
-        let start = StartNonce(random.bits() | 1);
+        let fresh = StartNonce(random.bits() | 1);
+        let again = host.presented_before.last().copied();
+        // The sabotage of I18: a process start that nobody can tell from the one before.
+        let start = again
+            .filter(|_| goes_on && host.accepted != StartNonce::ZERO)
+            .unwrap_or(fresh);
         host.presented_before.push(start);
         let base = random.below(100 * SECOND);
         let clock = Clock::new(now, base, host.deviation);
