@@ -249,6 +249,8 @@ impl Driver {
                 self.cluster = cluster;
                 self.applied = index;
                 self.step(Event::Control(update), effects);
+                let surplus = self.cluster.surplus_seats(self.member);
+                self.step(Event::SurplusSeats(surplus), effects);
                 for (partition, to) in super::update::hand_overs(&self.cluster, self.member) {
                     self.step(Event::HandOver { partition, to }, effects);
                 }
