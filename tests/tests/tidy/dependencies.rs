@@ -112,8 +112,8 @@ fn pure_crates_name_no_clock_no_runtime_no_randomness() {
         }
         for path in rust_files(&format!("{folder}/src")) {
             for (number, line) in super::words::code_lines(&read(&path)) {
-                let uses = |word: &&str| line.contains(&format!("{word}::"));
-                if let Some(word) = IMPURE.iter().find(uses) {
+                let uses = |word: &str| line.contains(&format!("{word}::"));
+                if let Some(word) = IMPURE.into_iter().find(|word| uses(word)) {
                     violations.push(format!("{}:{number} names {word}", path.display()));
                 }
                 if line.contains("HashMap") || line.contains("HashSet") {
