@@ -1,6 +1,6 @@
 //! The one file that reads a clock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringhold_types::{Tick, UnixMillis};
 
@@ -16,6 +16,12 @@ impl Clock {
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
         Tick(seconds * 1_000_000 + nanos / 1000)
+    }
+
+    /// Monotonic time for measuring patience, where no lease depends on it.
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        Instant::now()
     }
 
     /// Wall clock, for people and `not_before` only.

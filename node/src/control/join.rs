@@ -52,7 +52,7 @@ pub(crate) struct Wish {
 
 /// Joins: returns once this process start is recorded and applied here.
 pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
-    let began = Instant::now();
+    let began = crate::clock::Clock.instant();
     let mut said = None;
     loop {
         let answers = ask_all(core, &wish.join).await;
@@ -69,7 +69,7 @@ pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
         let asked = told(&answers);
         if said.is_none_or(|at: Instant| at.elapsed() >= SAY_EVERY) {
             tracing::info!(%why, %asked, "waiting to join cluster {:?}", core.cluster_name);
-            said = Some(Instant::now());
+            said = Some(crate::clock::Clock.instant());
         }
         if wish
             .deadline

@@ -36,10 +36,10 @@ pub(crate) async fn propose(
     command: Command,
     deadline: Duration,
 ) -> Result<Response, ProposeError> {
-    let until = Instant::now() + deadline;
+    let until = crate::clock::Clock.instant() + deadline;
     let mut in_doubt = false;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_duration_since(crate::clock::Clock.instant());
         let out_of_time = if in_doubt {
             ProposeError::Timeout
         } else {
@@ -90,9 +90,9 @@ fn is_repeatable(command: &Command) -> bool {
 
 /// Proposes on this member, which is thought to lead.
 pub(crate) async fn here(core: &Core, command: Command, within: Duration) -> Attempt {
-    let until = Instant::now() + within;
+    let until = crate::clock::Clock.instant() + within;
     let _fence = fence(core, &command).await;
-    let left = until.saturating_duration_since(Instant::now());
+    let left = until.saturating_duration_since(crate::clock::Clock.instant());
     if left.is_zero() {
         return Attempt::NotLeader(None);
     }

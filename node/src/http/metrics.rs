@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Readiness;
+use crate::partition::{Counters, MemberView};
 
 /// One metric without labels.
 struct Metric {
@@ -15,17 +16,39 @@ struct Metric {
 /// The whole page.
 pub(super) fn render(readiness: &Readiness) -> String {
     let view = readiness.driver.view();
-    let counters = &view.counters;
-    let metrics = [
-        gauge(
-            "ringhold_ready",
-            "1 if the member is ready",
-            u64::from(readiness.reasons().is_empty()),
-        ),
+    let mut page = String::new();
+    for metric in gauges(readiness, &view)
+        .into_iter()
+        .chain(totals(&view.counters))
+    {
+        header(&mut page, &metric);
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(page, "{} {}", metric.name, metric.value);
+    }
+    let notes = counter(
+        "ringhold_replica_events_total",
+        "Protocol events by name",
+        0,
+    );
+    header(&mut page, &notes);
+    for (name, count) in &view.counters.notes {
+        let _infallible = writeln!(page, "{}{{event=\"{name}\"}} {count}", notes.name);
+    }
+    page
+}
+
+/// What is so now.
+fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 6] {
+    let ready = u64::from(readiness.reasons().is_empty());
+    let leads = u64::from(readiness.control.is_leader());
+    let taking_over = view.taking_over.len() as u64;
+    let running = view.running_attempts as u64;
+    [
+        gauge("ringhold_ready", "1 if the member is ready", ready),
         gauge(
             "ringhold_raft_leader",
-            "1 if the member leads the control plane",
-            u64::from(readiness.control.is_leader()),
+            "1 if it leads the control plane",
+            leads,
         ),
         gauge(
             "ringhold_control_applied_index",
@@ -40,13 +63,19 @@ pub(super) fn render(readiness: &Readiness) -> String {
         gauge(
             "ringhold_partitions_taking_over",
             "Partitions led here that cannot answer yet",
-            view.taking_over.len() as u64,
+            taking_over,
         ),
         gauge(
             "ringhold_attempts_running",
             "Attempts that run here",
-            view.running_attempts as u64,
+            running,
         ),
+    ]
+}
+
+/// What has been counted since the process started.
+fn totals(counters: &Counters) -> [Metric; 7] {
+    [
         counter(
             "ringhold_driver_turns_total",
             "Turns of the partition thread",
@@ -82,23 +111,7 @@ pub(super) fn render(readiness: &Readiness) -> String {
             "Attempts started",
             counters.starts,
         ),
-    ];
-    let mut page = String::new();
-    for metric in metrics {
-        header(&mut page, &metric);
-        // Writing to a string cannot fail.
-        let _infallible = writeln!(page, "{} {}", metric.name, metric.value);
-    }
-    let notes = counter(
-        "ringhold_replica_events_total",
-        "Protocol events by name",
-        0,
-    );
-    header(&mut page, &notes);
-    for (name, count) in &counters.notes {
-        let _infallible = writeln!(page, "{}{{event=\"{name}\"}} {count}", notes.name);
-    }
-    page
+    ]
 }
 
 fn header(page: &mut String, metric: &Metric) {

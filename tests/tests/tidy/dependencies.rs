@@ -137,6 +137,9 @@ const RESERVED: [(&str, &[&str]); 9] = [
             "client/",
             "node/src/control/network.rs",
             "node/src/control/service.rs",
+            "node/src/control/peers.rs",
+            "node/src/control/propose.rs",
+            "node/src/control/join.rs",
             "node/src/member/",
             "tests/",
             "bench/",
@@ -161,6 +164,7 @@ const RESERVED: [(&str, &[&str]); 9] = [
     (
         "tokio::spawn(",
         &[
+            "node/examples/",
             "node/src/spawn.rs",
             "client/src/",
             "cli/src/",

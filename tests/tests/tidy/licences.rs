@@ -67,19 +67,17 @@ fn dependencies_keep_to_deny_toml() {
     assert_none("dependencies against deny.toml", &violations);
 }
 
-/// Packages that name a banned one without being its wrapper.
+/// A banned package that is there, or crates of ours that name it without being its wrapper.
 fn banned(packages: &[Value], ban: &toml::Value) -> Vec<String> {
     let name = ban["name"].as_str().expect("a name");
-    let wrappers: Vec<&str> = ban
-        .get("wrappers")
-        .and_then(|wrappers| wrappers.as_array())
-        .map(|wrappers| {
-            wrappers
-                .iter()
-                .filter_map(|wrapper| wrapper.as_str())
-                .collect()
-        })
-        .unwrap_or_default();
+    let Some(wrappers) = ban.get("wrappers").and_then(|wrappers| wrappers.as_array()) else {
+        let there = packages.iter().any(|package| package["name"] == name);
+        return if there {
+            vec![format!("{name} is in the tree")]
+        } else {
+            Vec::new()
+        };
+    };
     let names = |package: &&Value| {
         let dependencies = package["dependencies"].as_array();
         dependencies.is_some_and(|all| all.iter().any(|one| one["name"] == name))
@@ -88,9 +86,13 @@ fn banned(packages: &[Value], ban: &toml::Value) -> Vec<String> {
         .iter()
         .filter(names)
         .filter_map(|package| package["name"].as_str());
-    let ours = users.filter(|user| user.starts_with("ringhold-") || wrappers.is_empty());
-    let strangers = ours.filter(|user| !wrappers.contains(user));
-    strangers
+    let ours = users.filter(|user| user.starts_with("ringhold-"));
+    let may = |user: &str| {
+        wrappers
+            .iter()
+            .any(|wrapper| wrapper.as_str() == Some(user))
+    };
+    ours.filter(|user| !may(user))
         .map(|user| format!("{user} depends on {name}"))
         .collect()
 }
