@@ -12,5 +12,6 @@ mod oracle;
 pub mod plan;
 pub mod random;
 pub mod sabotage;
+pub mod schedule;
 pub mod trace;
 pub mod world;

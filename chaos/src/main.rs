@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringhold_chaos::explore::{Exploration, ExplorationReport, explore};
 use ringhold_chaos::plan::Plan;
 use ringhold_chaos::sabotage::{LIST, Listed, Sabotage};
+use ringhold_chaos::schedule;
 use ringhold_chaos::world::World;
 use serde::Serialize;
 
@@ -215,6 +216,17 @@ fn run_sabotage(arguments: &SabotageArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn try_sabotage(listed: &Listed, from: u64, arguments: &SabotageArguments) -> SabotageReport {
+    if let Some(violation) = schedule::of(listed.sabotage).and_then(|it| (it.play)(listed.sabotage))
+    {
+        return SabotageReport {
+            name: listed.name,
+            breaks: listed.breaks,
+            caught: true,
+            seeds_needed: 1,
+            invariant: Some(violation.invariant.to_owned()),
+            stated: listed.seeds,
+        };
+    }
     let report = explore(Exploration {
         from,
         seeds: arguments.max_seeds.min(listed.seeds),

@@ -129,7 +129,7 @@ impl Life {
         }
         self.terms.insert(entry.term);
         self.log.push(entry.clone());
-        if entry.lsn.0 % DIGEST_EVERY == 0 {
+        if entry.lsn.0.is_multiple_of(DIGEST_EVERY) {
             self.digests.insert(entry.lsn, self.ring.digest());
         }
         second

@@ -76,7 +76,7 @@ impl Stream {
         let once = self.below(1 << 16);
         let twice = (once * once) >> 16;
         let fourth = (twice * twice) >> 16;
-        low + ((high.saturating_sub(low)) * fourth >> 16)
+        low + ((high.saturating_sub(low) * fourth) >> 16)
     }
 
     /// A number from `low` to `high`, rather near `low`.

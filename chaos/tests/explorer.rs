@@ -2,6 +2,7 @@
 
 use ringhold_chaos::explore::{Exploration, explore, run_seed};
 use ringhold_chaos::sabotage::{Listed, Sabotage};
+use ringhold_chaos::schedule::SCHEDULES;
 
 /// Seeds of the short exploration; the long one is a command (`ringhold-chaos explore --seeds 10000`).
 const SEEDS: u64 = 200;
@@ -57,6 +58,18 @@ fn a_replica_that_takes_any_term_is_noticed() {
 #[test]
 fn a_primary_that_answers_before_the_commit_is_noticed() {
     is_caught("effects-before-commit");
+}
+
+#[test]
+fn every_directed_schedule_is_clean_and_breaks_under_its_sabotage() {
+    for schedule in SCHEDULES {
+        assert_eq!((schedule.play)(Sabotage::None), None, "{}", schedule.name);
+        assert!(
+            (schedule.play)(schedule.sabotage).is_some(),
+            "{}",
+            schedule.name
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The one file that reads a clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringhold_types::{Tick, UnixMillis};
 
@@ -20,8 +20,8 @@ impl Clock {
 
     /// Monotonic time for measuring patience, where no lease depends on it.
     #[must_use]
-    pub fn instant(self) -> Instant {
-        Instant::now()
+    pub fn instant(self) -> tokio::time::Instant {
+        tokio::time::Instant::now()
     }
 
     /// Wall clock, for people and `not_before` only.

@@ -107,7 +107,7 @@ impl World {
                 .heard
                 .insert(start.member.id, (start.fresh, self.now));
         }
-        self.tell(|| format!("command {}: {command:?} -> {response:?}", index));
+        self.tell(|| format!("command {index}: {command:?} -> {response:?}"));
         let recorded = matches!(command, Command::Change(it) if it.kind == ChangeKind::RecordLoss);
         self.configurations_changed(&before, &changes, recorded);
         self.control.states.push(State { changes, cluster });
@@ -335,7 +335,7 @@ impl World {
                 let response = self.command(&Command::Change(applied));
                 if let (Response::Changed { .. }, Some(mark)) = (&response, mark_of(&change.kind)) {
                     self.coverage.mark(mark);
-                    self.seat_given(&change);
+                    self.seat_given(member, &change);
                 }
                 if let Response::Refused(_) = response {
                     self.coverage.mark(Mark::StaleVersionRefused);
@@ -345,15 +345,42 @@ impl World {
         }
     }
 
-    /// A learner has its seat, and its primary does not know yet.
-    fn seat_given(&mut self, change: &ConfigurationChange) {
-        let learner = match change.kind {
-            ChangeKind::Promote { learner } | ChangeKind::Swap { learner, .. } => learner,
-            _ => return,
+    /// A primary proposes a change. In seeds about new seats, the news of a seat sometimes travels long, while the primary and
+    /// its learner are cut off from each other: the learner's grants run out before it is elected.
+    pub(crate) fn propose(&mut self, slot: usize, start: StartNonce, change: ConfigurationChange) {
+        let member = self.hosts[slot].member;
+        let learner = learner_of(&change.kind).and_then(|it| self.slot_of(it.member));
+        let mail = ControlMail::Proposal {
+            member,
+            start,
+            change,
         };
         let focused = self.plan.focus == Focus::NewSeats && !self.healed;
-        if focused && self.random.faults.chance(300_000) {
-            self.depose_at_promotion(change.partition, learner.member);
+        match learner {
+            Some(learner) if focused && self.random.faults.chance(400_000) => {
+                let until = self.now + 3_000 * MILLISECOND;
+                self.cuts.cut(slot, learner, until);
+                self.cuts.cut(learner, slot, until);
+                let at = self.now + 900 * MILLISECOND;
+                self.queue.push(at, Happening::Mail(Box::new(mail)));
+            }
+            _ => self.mail(slot, mail),
+        }
+    }
+
+    /// A learner has its seat, and its primary does not know yet: it is judged dead before it hears.
+    fn seat_given(&mut self, member: MemberId, change: &ConfigurationChange) {
+        let focused = self.plan.focus == Focus::NewSeats && !self.healed;
+        let slots = (
+            self.slot_of(member),
+            learner_of(&change.kind).and_then(|it| self.slot_of(it.member)),
+        );
+        let (Some(slot), Some(learner)) = slots else {
+            return;
+        };
+        if focused && !self.cuts.is_open(slot, learner, self.now) {
+            self.hosts[slot].control_cut_until = self.now + 1_500 * MILLISECOND;
+            self.suspect(slot);
         }
     }
 
@@ -504,6 +531,14 @@ impl World {
         };
         let staying = configuration.in_sync.iter().filter(|it| stays(it)).count();
         staying <= self.plan.durability as usize
+    }
+}
+
+/// The learner that a change gives a seat.
+fn learner_of(kind: &ChangeKind) -> Option<ReplicaId> {
+    match kind {
+        ChangeKind::Promote { learner } | ChangeKind::Swap { learner, .. } => Some(*learner),
+        _ => None,
     }
 }
 

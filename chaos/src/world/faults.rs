@@ -250,7 +250,7 @@ impl World {
     }
 
     /// The control plane is wrong about a member that lives.
-    fn suspect(&mut self, slot: usize) {
+    pub(crate) fn suspect(&mut self, slot: usize) {
         let member = self.hosts[slot].member;
         if let Some(record) = self.cluster().members().get(&member) {
             let members = vec![(member, record.start)];
@@ -285,25 +285,6 @@ impl World {
                 }
             }
         }
-        self.suspect(slot);
-    }
-
-    /// The same at the moment when a learner gets its seat and its primary has not heard of it: the learner is cut off from
-    /// that primary, the other backups are not.
-    pub(crate) fn depose_at_promotion(&mut self, partition: PartitionKey, learner: MemberId) {
-        let configuration = self.control.cluster.configuration(partition);
-        let primary = configuration.and_then(|it| it.primary);
-        let slots = (
-            primary.and_then(|it| self.slot_of(it.member)),
-            self.slot_of(learner),
-        );
-        let (Some(slot), Some(other)) = slots else {
-            return;
-        };
-        let until = self.now + 1_500 * MILLISECOND;
-        self.cuts.cut(slot, other, until);
-        self.cuts.cut(other, slot, until);
-        self.hosts[slot].control_cut_until = until;
         self.suspect(slot);
     }
 

@@ -27,6 +27,7 @@ use ringhold_types::{
 
 use self::clients::{Client, Open};
 use self::control::ControlPlane;
+pub(crate) use self::disk::Disk;
 use self::host::Host;
 use self::network::Cuts;
 use self::queue::{Happening, Queue};
@@ -130,7 +131,7 @@ impl World {
     /// Runs a seed's plan to its end, or to the first broken invariant.
     #[must_use]
     pub fn run(plan: Plan, sabotage: Sabotage) -> RunReport {
-        Self::new(plan, sabotage).to_end()
+        Self::new(plan, sabotage).run_to_end()
     }
 
     /// [`World::run`] that tells on standard error what happens.
@@ -138,10 +139,10 @@ impl World {
     pub fn narrate(plan: Plan, sabotage: Sabotage) -> RunReport {
         let mut world = Self::new(plan, sabotage);
         world.narrates = true;
-        world.to_end()
+        world.run_to_end()
     }
 
-    fn to_end(self) -> RunReport {
+    fn run_to_end(self) -> RunReport {
         let mut world = self;
         world.begin();
         let mut events = 0;

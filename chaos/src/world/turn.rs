@@ -6,7 +6,6 @@ use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
 use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
 
 use super::World;
-use super::control::ControlMail;
 use super::host::{Clock, Process};
 use super::queue::Happening;
 use crate::coverage::Mark;
@@ -248,16 +247,8 @@ impl World {
         for token in effects.aborts {
             self.abort_attempt(slot, start, token);
         }
-        let member = self.hosts[slot].member;
         for change in effects.proposals {
-            self.mail(
-                slot,
-                ControlMail::Proposal {
-                    member,
-                    start,
-                    change,
-                },
-            );
+            self.propose(slot, start, change);
         }
         for note in effects.notes {
             if let Some(mark) = Mark::of_note(note) {

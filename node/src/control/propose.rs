@@ -6,7 +6,6 @@ use openraft::errors::{ClientWriteError, RaftError};
 use ringhold_control::{Cluster, Command, Response};
 use ringhold_proto::internal as wire;
 use ringhold_types::MemberId;
-use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::core::Core;

@@ -247,7 +247,7 @@ fn start_driver(
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
     let thread = spawn::thread("ringhold-ring", move || {
-        drive(driver, stopped, &ended_sender)
+        drive(driver, stopped, &ended_sender);
     })
     .map_err(StartError::Thread)?;
     Ok(Running {
