@@ -10,6 +10,9 @@ pub const SUBMITS_IN_FLIGHT: usize = 1024;
 /// Longest answer time of one try. A member that is frozen, not dead, keeps its connections: without this bound a
 /// submit to it would wait for the deadline instead of finding the next primary.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time that a repeated try gets at least, or a quarter of the whole span if that is less. A try sent just before the
+/// deadline has no time for its answer, and would turn a clear refusal into "it may be stored".
+pub const LAST_TRY: Duration = Duration::from_millis(250);
 /// Longest wait that one retrieval asks a member for; then it asks again. Longer waits save calls, shorter ones notice
 /// sooner that a connection leads nowhere.
 pub const RETRIEVE_WAIT: Duration = Duration::from_secs(20);

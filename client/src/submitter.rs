@@ -54,6 +54,7 @@ impl Submitter<'_> {
         let draws_key = task.idempotency_key.is_none();
         let draws_place = draws_key && task.affinity_key.is_none();
         let mut progress = Progress::default();
+        let latest = self.latest_try();
         if draws_key {
             task.idempotency_key = Some(self.draw_key(draws_place, None));
         }
@@ -69,17 +70,28 @@ impl Submitter<'_> {
             progress.note(&miss);
             let may_move = draws_place && !progress.may_be_stored;
             let pause = progress.backoff.next(retry_after(&miss, may_move));
-            if self.is_over(&miss, &progress, may_move) || Instant::now() + pause >= self.deadline {
-                return Err(error(miss, &task, place.as_ref(), &progress));
-            }
-            if !progress.backoff.follows_hint(progress.hint.is_some()) {
+            let mut over =
+                self.is_over(&miss, &progress, may_move) || Instant::now() + pause >= latest;
+            if !over && !progress.backoff.follows_hint(progress.hint.is_some()) {
                 tokio::time::sleep(pause).await;
+                over = Instant::now() >= self.deadline;
+            }
+            if over {
+                return Err(error(miss, &task, place.as_ref(), &progress));
             }
             if may_move {
                 let full = place.map(|place| place.partition);
                 task.idempotency_key = Some(self.draw_key(true, full));
             }
         }
+    }
+
+    /// When the last try may begin, so that its answer has time to come.
+    fn latest_try(&self) -> Instant {
+        let span = self.deadline.saturating_duration_since(Instant::now());
+        self.deadline
+            .checked_sub(limits::LAST_TRY.min(span / 4))
+            .unwrap_or(self.deadline)
     }
 
     /// Permits for one submit and its bytes, so that callers are slowed down before memory grows.

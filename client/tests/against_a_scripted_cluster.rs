@@ -191,6 +191,24 @@ async fn a_submit_whose_tries_go_unanswered_is_indeterminate_and_names_its_key()
 }
 
 #[tokio::test]
+async fn a_clear_refusal_is_not_made_doubtful_by_a_try_that_has_no_time_for_its_answer() {
+    let fake = Fake::start(1).await;
+    let executor = fake.client().await.executor("reports");
+    let full = refusal(ErrorCode::ExecutorFull).with_retry_after(Millis(400));
+    fake.members[0]
+        .on_submit
+        .lock()
+        .expect("no panic")
+        .extend([OnSubmit::Refuse(full), OnSubmit::Ignore]);
+    let submit = executor
+        .submit(task())
+        .key("k")
+        .deadline(Duration::from_millis(500));
+    let error = submit.await.expect_err("refused");
+    assert_eq!(error.code(), ErrorCode::ExecutorFull, "{error:?}");
+}
+
+#[tokio::test]
 async fn each_refusal_of_a_submit_is_an_error_of_its_own() {
     let fake = Fake::start(1).await;
     let executor = fake.client().await.executor("reports");
