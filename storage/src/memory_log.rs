@@ -1,6 +1,7 @@
 //! A log in memory, for replicas with `persistence = "memory"` in tests, and as the plainest reading of the contract.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringhold_types::PartitionKey;
@@ -12,6 +13,7 @@ use crate::{LogRecord, LogStatistics, RecordKind, RecordLog, Recovered, StorageE
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
     records: Arc<Mutex<Vec<LogRecord>>>,
+    settled: Arc<AtomicBool>,
 }
 
 /// A log that keeps every record for ever.
@@ -38,7 +40,7 @@ impl MemoryLog {
             progress: BTreeMap::new(),
             statistics: LogStatistics::default(),
         };
-        let created = records.is_empty();
+        let created = records.is_empty() && !disk.settled.load(Ordering::Acquire);
         for record in &records {
             note(&mut log.progress, record);
         }
@@ -109,7 +111,8 @@ impl RecordLog for MemoryLog {
         self.append(&[LogRecord::bare(RecordKind::Forgotten, partition, replica)])
     }
 
-    fn settle_unlisted_cut(&mut self) -> Result<(), StorageError> {
+    fn settle(&mut self) -> Result<(), StorageError> {
+        self.disk.settled.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -34,12 +34,13 @@ pub trait RecordLog: Send {
     /// As [`RecordLog::append`].
     fn forget(&mut self, partition: PartitionKey) -> Result<(), StorageError>;
 
-    /// Tells the log that every replica which lived here when its tail was cut is known and marked
-    /// ([`Recovered::unlisted_cut`]); durable after the next sync.
+    /// Tells the log that what was found at its opening is dealt with: the store has its incarnation
+    /// ([`Recovered::created`]), and every replica which lived here when its tail was cut is known and marked
+    /// ([`Recovered::unlisted_cut`]). Durable after the next sync.
     ///
     /// # Errors
     /// As [`RecordLog::append`].
-    fn settle_unlisted_cut(&mut self) -> Result<(), StorageError>;
+    fn settle(&mut self) -> Result<(), StorageError>;
 
     /// Makes room on disk ready ahead of need, one step of about a mebibyte. The committer calls it when it is idle, some
     /// times a second; while the disk is full it is also what finds out that there is room again.
@@ -88,12 +89,12 @@ pub struct Recovered {
     pub damage: Option<Damage>,
     /// The end of the log was cut now because it could not be read: every listed replica carries a mark.
     pub torn_tail: Option<TornTail>,
-    /// The tail was cut, now or before an earlier start, and [`RecordLog::settle_unlisted_cut`] was not called since:
+    /// The tail was cut, now or before an earlier start, and [`RecordLog::settle`] was not called since:
     /// a replica that should be here and is not listed may have lost everything. The shell gives it a
     /// [`crate::RecordKind::CutMark`], then settles.
     pub unlisted_cut: bool,
-    /// There was no log, or one that nothing was ever written to; it is empty. A store that held anything before was
-    /// emptied.
+    /// There was no log, or one that was never written to nor settled; it is empty. A store that held anything before, or
+    /// that was given an incarnation, was emptied.
     pub created: bool,
 }
 

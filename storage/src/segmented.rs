@@ -356,7 +356,7 @@ impl RecordLog for SegmentedLog {
         self.append(&[LogRecord::bare(RecordKind::Forgotten, partition, replica)])
     }
 
-    fn settle_unlisted_cut(&mut self) -> Result<(), StorageError> {
+    fn settle(&mut self) -> Result<(), StorageError> {
         self.check_condition()?;
         self.unlisted_cut = false;
         let written = self.write_flags(BatchFlags::default());

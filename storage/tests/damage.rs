@@ -181,7 +181,7 @@ fn a_cut_mark_survives_restarts_and_copies_until_it_is_cleared() {
         LogRecord::bare(RecordKind::CutMarkCleared, partition(2), second),
     ])
     .expect("append succeeds");
-    log.settle_unlisted_cut().expect("settles");
+    log.settle().expect("settles");
     log.sync().expect("sync succeeds");
     drop(log);
     let (_, recovered) = open(&disk).expect("opens");

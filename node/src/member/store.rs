@@ -62,7 +62,8 @@ pub(super) fn open_log(
 }
 
 impl OpenedLog {
-    /// The log and its replicas, after replicas that the log lost with its tail have been marked.
+    /// The log and its replicas, once this start is recorded: replicas that the log lost with its tail are marked, and the
+    /// log counts as the store of its incarnation from now on, so that it does not pass for an emptied one at the next start.
     pub(super) fn settle(
         mut self,
         cluster: &Cluster,
@@ -79,13 +80,15 @@ impl OpenedLog {
                 .map(|(key, replica)| LogRecord::bare(RecordKind::CutMark, *key, *replica))
                 .collect();
             self.log.append(&marks)?;
-            self.log.settle_unlisted_cut()?;
-            self.log.sync()?;
             self.replicas.extend(
                 missing
                     .into_iter()
                     .map(|(key, id)| empty_and_marked(key, id)),
             );
+        }
+        if self.unlisted_cut || self.report != StoreReport::Intact {
+            self.log.settle()?;
+            self.log.sync()?;
         }
         Ok((Box::new(self.log), self.replicas))
     }
@@ -134,4 +137,34 @@ fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> RecoveredRep
 /// An error of the small files beside the log.
 pub(super) fn io_error(source: io::Error) -> StartError {
     StartError::Directory(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_storage::DirectoryExpectation;
+    use ringhold_types::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_was_given_its_incarnation_is_not_taken_for_an_emptied_one_though_nothing_was_written()
+     {
+        let place = tempfile::tempdir().expect("a directory");
+        let expectation = DirectoryExpectation {
+            member_name: "m1".to_owned(),
+            cluster: None,
+            now: UnixMillis(0),
+        };
+        let directory = DataDirectory::open(place.path(), &expectation).expect("opens");
+        let open = || open_log(&directory, ClusterId(1)).expect("opens");
+        assert_eq!(open().report, StoreReport::Empty);
+        let unheard = open();
+        assert_eq!(unheard.report, StoreReport::Empty, "no start was recorded");
+        drop(
+            unheard
+                .settle(&Cluster::new(), MemberId(1))
+                .expect("settles"),
+        );
+        assert_eq!(open().report, StoreReport::Intact);
+    }
 }

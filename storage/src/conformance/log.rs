@@ -27,8 +27,9 @@ pub trait LogBackend {
 /// # Panics
 /// At the first deviation.
 pub fn check_log(backend: &mut dyn LogBackend) {
-    let checks: [fn(&mut Scene<'_>); 14] = [
+    let checks: [fn(&mut Scene<'_>); 15] = [
         a_new_log_is_empty,
+        a_settled_log_is_new_no_more,
         synced_records_are_found_again,
         an_entry_cuts_what_was_at_or_above_its_position,
         a_state_never_cuts_and_makes_older_entries_unneeded,
@@ -169,6 +170,12 @@ fn a_new_log_is_empty(scene: &mut Scene<'_>) {
     assert_eq!(scene.log().copy_forward_wanted(10), []);
     assert_eq!(scene.reopen(), []);
     assert!(scene.recovered.created, "nothing was ever written to it");
+}
+
+fn a_settled_log_is_new_no_more(scene: &mut Scene<'_>) {
+    scene.log().settle().expect("settled");
+    assert_eq!(scene.reopen(), []);
+    assert!(!scene.recovered.created, "its store has an incarnation");
 }
 
 fn synced_records_are_found_again(scene: &mut Scene<'_>) {
