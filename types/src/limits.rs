@@ -31,9 +31,11 @@ pub const PREPARE_ENTRIES_MAX: usize = 256;
 /// Most payload bytes one prepare message carries (a single larger entry still travels, alone).
 pub const PREPARE_BYTES_MAX: usize = 1024 * 1024;
 /// Log entries a replica keeps in memory behind the applied position, so that a returning replica gets the difference only.
-pub const LOG_TAIL_ENTRIES_MAX: usize = 4096;
+/// Few, since every replica of a member keeps as many (180 of them for one executor on three members) whether it has live
+/// tasks or not (DESIGN G8); a replica that is further behind gets a snapshot, which is as large as what lives.
+pub const LOG_TAIL_ENTRIES_MAX: usize = 128;
 /// Bytes of such entries.
-pub const LOG_TAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub const LOG_TAIL_BYTES_MAX: usize = 128 * 1024;
 /// Entries that may be appended and not yet committed in one partition; admission waits beyond it.
 pub const UNCOMMITTED_ENTRIES_MAX: usize = 8192;
 /// Entries a learner buffers while its snapshot is on the way; on overflow catch-up starts over.
