@@ -22,6 +22,7 @@ mod network;
 mod peers;
 mod propose;
 mod raft;
+mod read_index;
 mod service;
 mod state_machine;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use openraft::async_runtime::WatchReceiver;
 use ringhold_control::{Command, MemberInfo, Response, StoreReport};
 use ringhold_proto::internal::raft_service_server::RaftServiceServer;
 use ringhold_storage::MetadataStore;
-use ringhold_types::{ClusterId, MemberId, StartNonce};
+use ringhold_types::{ClusterId, ControlIndex, MemberId, StartNonce};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -53,6 +54,7 @@ use log_store::LogStore;
 use metadata::{Batch, Metadata};
 use network::Network;
 use peers::Peers;
+use read_index::ReadIndex;
 use state_machine::StateMachine;
 use types::{Raft, member};
 
@@ -90,6 +92,7 @@ pub struct ControlOptions {
 pub struct ControlPlane {
     core: Arc<Core>,
     wish: Arc<Wish>,
+    read_index: ReadIndex,
     loops: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -167,17 +170,23 @@ impl ControlPlane {
             store: options.store_report,
             deadline: options.join_deadline,
         };
+        let (read_index, questions) = ReadIndex::new();
         let plane = Self {
             core: Arc::new(core),
             wish: Arc::new(wish),
+            read_index,
             loops: Arc::default(),
         };
-        plane.start_loops();
+        plane.start_loops(questions);
         Ok((plane, events))
     }
 
-    fn start_loops(&self) {
+    fn start_loops(&self, questions: read_index::Questions) {
         let loops = [
+            crate::spawn::task(
+                "control-read-index",
+                read_index::run(Arc::clone(&self.core), questions),
+            ),
             crate::spawn::task("control-lease", lease::run(Arc::clone(&self.core))),
             crate::spawn::task("control-keeper", keeper::run(Arc::clone(&self.core))),
             crate::spawn::task("control-follow", follow(Arc::clone(&self.core))),
@@ -222,6 +231,13 @@ impl ControlPlane {
         deadline: Duration,
     ) -> Result<Response, ProposeError> {
         propose::propose(&self.core, command, deadline).await
+    }
+
+    /// The position that holds everything committed before this call: who has applied it has seen whatever anybody was told
+    /// of before. `None` if no leader said so within `patience`.
+    pub async fn read_index(&self, patience: Duration) -> Option<ControlIndex> {
+        let asked = tokio::time::timeout(patience, self.read_index.ask());
+        asked.await.ok().flatten()
     }
 
     /// The latest applied view. Cheap.

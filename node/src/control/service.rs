@@ -17,6 +17,7 @@ use super::codec;
 use super::core::Core;
 use super::peers::RAFT_MESSAGE_BYTES_MAX;
 use super::propose::{self, Attempt};
+use super::read_index::{self, Round};
 use super::types::{RaftTypes, Snapshot, SnapshotMeta, Vote, member};
 use super::{join, lease};
 
@@ -182,6 +183,23 @@ impl RaftService for ControlService {
             Attempt::Fatal(reason) => return Err(Status::unavailable(reason)),
         };
         Ok(Response::new(wire::ProposeResponse {
+            result: Some(result),
+        }))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<wire::ReadIndexRequest>,
+    ) -> Answer<wire::ReadIndexResponse> {
+        use wire::read_index_response::Result as Outcome;
+        let request = request.into_inner();
+        self.admit(request.envelope)?;
+        let within = Duration::from_millis(request.deadline_millis).min(PROPOSE_MAX);
+        let result = match read_index::here(&self.core, within).await {
+            Round::Index(index) => Outcome::Index(index.0),
+            Round::NotLeader(leader) => Outcome::NotLeader(self.hint(leader)),
+        };
+        Ok(Response::new(wire::ReadIndexResponse {
             result: Some(result),
         }))
     }

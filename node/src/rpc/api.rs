@@ -7,8 +7,8 @@ use ringhold_control::Cluster;
 use ringhold_proto::{ApiError, StatedTaskId, v1};
 use ringhold_replica::{Refusal, Reply, Request};
 use ringhold_types::{
-    ErrorCode, ExecutorConfig, ExecutorId, ExecutorName, MemberId, Millis, PartitionKey, TaskId,
-    Tick,
+    ErrorCode, ExecutorConfig, ExecutorId, ExecutorName, Generation, MemberId, Millis,
+    PartitionKey, TaskId, Tick,
 };
 
 use super::api_error;
@@ -55,6 +55,17 @@ pub struct Api {
 pub(super) struct KnownExecutor {
     pub(super) id: ExecutorId,
     pub(super) config: Arc<ExecutorConfig>,
+}
+
+/// What the empty ring of that generation would answer.
+fn absent_from_unused(id: &TaskId, generation: Generation) -> ApiError {
+    if id.sequence.generation() < generation {
+        let message =
+            format!("{id}: it was of an earlier life of the partition, of which no copy is left");
+        return api_error(ErrorCode::DataLoss, message);
+    }
+    let message = format!("{id}: no task was ever stored in this partition");
+    api_error(ErrorCode::NeverExisted, message)
 }
 
 impl Api {
@@ -109,15 +120,45 @@ impl Api {
         })
     }
 
-    /// The executor of that name, or the error that names the nearest one.
-    pub(super) fn existing_executor(&self, name: &ExecutorName) -> Result<KnownExecutor, ApiError> {
+    /// Returns once this member knows everything that was decided before the call, so that what it does not know then does
+    /// not exist.
+    pub(super) async fn catch_up(&self, deadline: Tick) -> Result<(), ApiError> {
+        let behind = || {
+            let message = "this member may be behind the cluster, and its control plane did not answer in time";
+            api_error(ErrorCode::Unavailable, message)
+        };
+        let patience = self.clock.until(deadline);
+        let index = self.control.read_index(patience).await.ok_or_else(behind)?;
+        let mut view = self.driver.watch();
+        let applied = view.wait_for(|view| view.index >= index);
+        match tokio::time::timeout(self.clock.until(deadline), applied).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(behind()),
+        }
+    }
+
+    /// The executor of that name, or the error that names the nearest one; a member that is behind asks the leader first.
+    pub(super) async fn existing_executor(
+        &self,
+        name: &ExecutorName,
+        deadline: Tick,
+    ) -> Result<KnownExecutor, ApiError> {
+        if let Some(known) = self.known_executor(name) {
+            return Ok(known);
+        }
+        self.catch_up(deadline).await?;
         self.known_executor(name)
             .ok_or_else(|| self.creation.not_found(name, &self.cluster()))
     }
 
-    /// The partition of a task id, checked against the executor's partition count.
-    pub(super) fn partition_of_id(&self, id: &TaskId) -> Result<PartitionKey, ApiError> {
-        let executor = self.existing_executor(&id.executor)?;
+    /// The partition of a task id. An id that no task can have, since its partition does not exist or was never used, is
+    /// answered here and at once: its primary has no ring that could.
+    pub(super) async fn partition_of_id(
+        &self,
+        id: &TaskId,
+        deadline: Tick,
+    ) -> Result<PartitionKey, ApiError> {
+        let executor = self.existing_executor(&id.executor, deadline).await?;
         if id.partition.0 >= executor.config.partition_count.get() {
             let message = format!(
                 "{id}: executor {} has {} partitions",
@@ -126,10 +167,23 @@ impl Api {
             );
             return Err(api_error(ErrorCode::NeverExisted, message));
         }
-        Ok(PartitionKey {
+        let partition = PartitionKey {
             executor: executor.id,
             partition: id.partition,
-        })
+        };
+        if self.unused_generation(partition).is_some() {
+            self.catch_up(deadline).await?;
+        }
+        match self.unused_generation(partition) {
+            Some(generation) => Err(absent_from_unused(id, generation)),
+            None => Ok(partition),
+        }
+    }
+
+    /// The generation of a partition in which nothing was ever accepted, as far as this member knows.
+    fn unused_generation(&self, partition: PartitionKey) -> Option<Generation> {
+        let configuration = self.cluster().configuration(partition)?;
+        (!configuration.materialised).then_some(configuration.generation)
     }
 
     /// Asks a partition that this member leads.

@@ -33,6 +33,16 @@ impl ExecutorCreation {
         Self { control, templates }
     }
 
+    /// Whether the configuration has an executor of that name.
+    pub(super) fn knows(&self, name: &ExecutorName) -> Result<bool, ApiError> {
+        Ok(self.resolve(name)?.is_some())
+    }
+
+    fn resolve(&self, name: &ExecutorName) -> Result<Option<ExecutorConfig>, ApiError> {
+        let resolved = self.templates.config_for(name);
+        resolved.map_err(|text| api_error(ErrorCode::InvalidConfiguration, text))
+    }
+
     /// Creates the executor that `name` resolves to; does nothing more if somebody else just did.
     pub(super) async fn create(
         &self,
@@ -40,9 +50,8 @@ impl ExecutorCreation {
         cluster: &Cluster,
         patience: Duration,
     ) -> Result<(), ApiError> {
-        let resolved = self.templates.config_for(name);
-        let config = resolved
-            .map_err(|text| api_error(ErrorCode::InvalidConfiguration, text))?
+        let config = self
+            .resolve(name)?
             .ok_or_else(|| self.not_found(name, cluster))?;
         match self
             .control
@@ -63,8 +72,14 @@ impl ExecutorCreation {
         }
     }
 
-    /// The error for a name that nothing matches, with the nearest name that exists.
+    /// The error for a name that no executor has, with the nearest name that exists.
     pub(super) fn not_found(&self, name: &ExecutorName, cluster: &Cluster) -> ApiError {
+        if self.knows(name).unwrap_or(false) {
+            let message = format!(
+                "executor {name} is configured and does not exist yet; its first submit creates it"
+            );
+            return api_error(ErrorCode::ExecutorNotFound, message);
+        }
         let known = cluster
             .executors()
             .values()

@@ -19,7 +19,7 @@ pub(super) async fn drain(
     request: v1::DrainMemberRequest,
 ) -> Result<v1::DrainMemberResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
-    let member = find(api, &request.member)?;
+    let member = find(api, &request.member).await?;
     propose(
         api,
         Command::Drain {
@@ -39,7 +39,7 @@ pub(super) async fn forget(
     request: v1::ForgetMemberRequest,
 ) -> Result<v1::ForgetMemberResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
-    let member = find(api, &request.member)?;
+    let member = find(api, &request.member).await?;
     let command = Command::Forget {
         member,
         process_ended: request.process_ended,
@@ -80,13 +80,17 @@ pub(super) async fn create_executor(
         let message = format!("executor {name} is created, but this member is behind; ask again");
         return Err(api_error(ErrorCode::Unavailable, message));
     }
-    let executor = partitions::executor_named(api, &name)?;
+    let executor = partitions::executor_named(api, &name).await?;
     Ok(v1::CreateExecutorResponse {
         executor: Some(executor),
     })
 }
 
-fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
+async fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
+    if let Some(known) = members::find(&api.cluster(), name) {
+        return Ok(known);
+    }
+    api.catch_up(api.deadline(PATIENCE)).await?;
     members::find(&api.cluster(), name).ok_or_else(|| {
         let message = format!("there is no member {name}; `ringhold member ls` lists them");
         api_error(ErrorCode::InvalidArgument, message)

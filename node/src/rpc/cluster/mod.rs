@@ -125,13 +125,17 @@ impl ClusterService for ClusterServiceImpl {
         &self,
         request: Request<v1::GetExecutorRequest>,
     ) -> Result<Response<v1::GetExecutorResponse>, Status> {
-        let name = request.get_ref().name.clone();
-        self.checked(request.get_ref().cluster_id.as_deref(), |api| {
-            let executor = partitions::executor_named(api, &name)?;
-            Ok(v1::GetExecutorResponse {
+        let request = request.into_inner();
+        let answer = async {
+            self.api.check_cluster(request.cluster_id.as_deref())?;
+            partitions::executor_named(&self.api, &request.name).await
+        };
+        let respond = |executor| {
+            Response::new(v1::GetExecutorResponse {
                 executor: Some(executor),
             })
-        })
+        };
+        answer.await.map(respond).map_err(ApiError::into_status)
     }
 
     async fn create_executor(
@@ -146,8 +150,14 @@ impl ClusterService for ClusterServiceImpl {
         &self,
         request: Request<v1::ListPartitionsRequest>,
     ) -> Result<Response<v1::ListPartitionsResponse>, Status> {
-        self.checked(request.get_ref().cluster_id.as_deref(), |api| {
-            partitions::list(api, request.get_ref())
-        })
+        let request = request.into_inner();
+        let answer = async {
+            self.api.check_cluster(request.cluster_id.as_deref())?;
+            partitions::list(&self.api, &request).await
+        };
+        answer
+            .await
+            .map(Response::new)
+            .map_err(ApiError::into_status)
     }
 }

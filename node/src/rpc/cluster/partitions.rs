@@ -1,5 +1,7 @@
 //! Executors and their partitions as operators see them.
 
+use std::time::Duration;
+
 use ringhold_control::{Cluster, ExecutorRecord};
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::{
@@ -9,6 +11,9 @@ use ringhold_types::{
 
 use super::super::api::Api;
 use super::super::api_error;
+
+/// How long a member that may be behind waits for the leader before it says so.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An executor as a message.
 pub(super) fn executor(id: ExecutorId, record: &ExecutorRecord) -> v1::Executor {
@@ -25,8 +30,9 @@ pub(super) fn executor(id: ExecutorId, record: &ExecutorRecord) -> v1::Executor 
 }
 
 /// The executor of that name.
-pub(super) fn executor_named(api: &Api, name: &str) -> Result<v1::Executor, ApiError> {
+pub(super) async fn executor_named(api: &Api, name: &str) -> Result<v1::Executor, ApiError> {
     let name = parse_name(name)?;
+    api.existing_executor(&name, api.deadline(PATIENCE)).await?;
     let cluster = api.cluster();
     match cluster.executor_by_name(&name) {
         Some((id, record)) => Ok(executor(id, record)),
@@ -35,11 +41,12 @@ pub(super) fn executor_named(api: &Api, name: &str) -> Result<v1::Executor, ApiE
 }
 
 /// The partitions of an executor, or the one of a key.
-pub(super) fn list(
+pub(super) async fn list(
     api: &Api,
     request: &v1::ListPartitionsRequest,
 ) -> Result<v1::ListPartitionsResponse, ApiError> {
     let name = parse_name(&request.executor)?;
+    api.existing_executor(&name, api.deadline(PATIENCE)).await?;
     let cluster = api.cluster();
     let (id, record) = cluster
         .executor_by_name(&name)

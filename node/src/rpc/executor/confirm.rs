@@ -39,7 +39,7 @@ pub(super) async fn confirm(
     let mut partitions: BTreeMap<PartitionKey, Confirm> = BTreeMap::new();
     for message in request.ids {
         let id = task_id(api, Some(message.clone()))?;
-        let partition = api.partition_of_id(&id)?;
+        let partition = api.partition_of_id(&id, call.deadline).await?;
         let confirm = partitions.entry(partition).or_insert_with(|| Confirm {
             partition,
             sequences: Vec::new(),

@@ -26,7 +26,7 @@ pub(super) async fn dispose(
 ) -> Result<v1::DisposeResultResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
     let id = task_id(api, request.id)?;
-    let partition = api.partition_of_id(&id)?;
+    let partition = api.partition_of_id(&id, call.deadline).await?;
     let message = api.message_of(&id);
     let operation = Dispose {
         partition,

@@ -27,7 +27,7 @@ pub(super) async fn get(
 ) -> Result<v1::GetResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
     let id = task_id(api, request.id.clone())?;
-    let partition = api.partition_of_id(&id)?;
+    let partition = api.partition_of_id(&id, call.deadline).await?;
     api.on_primary(
         partition,
         call,

@@ -63,7 +63,7 @@ pub(super) async fn list(
         .transpose()?;
     let start = parse_place(&request.page_token)?;
     let mut response = v1::ListResponse::default();
-    for (place, partition) in places(api, &request, start.as_ref(), call.forwarded)? {
+    for (place, partition) in places(api, &request, start.as_ref(), call).await? {
         let most = page - response.tasks.len();
         if most == 0 {
             response.next_page_token = print_place(&place);
@@ -86,20 +86,26 @@ pub(super) async fn list(
 }
 
 /// The partitions in use from the place on where the page begins; a forwarded call is about that one partition.
-fn places(
+async fn places(
     api: &Api,
     request: &v1::ListRequest,
     start: Option<&Place>,
-    one_only: bool,
+    call: Call,
 ) -> Result<Vec<(Place, PartitionKey)>, ApiError> {
-    let cluster = api.cluster();
     let wanted = match request.executor.as_str() {
         "" => None,
         name => Some(executor_name(name)?),
     };
-    if let Some(name) = &wanted {
-        api.existing_executor(name)?;
+    if !call.forwarded {
+        let soon = api.deadline(PARTITION_PATIENCE).min(call.deadline);
+        // Tasks stored before the call are in partitions that the leader knows. Without a leader the page holds what is
+        // known here: no partition comes into use then either.
+        let _without_a_leader = api.catch_up(soon).await;
     }
+    if let Some(name) = &wanted {
+        api.existing_executor(name, call.deadline).await?;
+    }
+    let cluster = api.cluster();
     let mut executors: Vec<(&ExecutorName, ExecutorId, u32)> = cluster
         .executors()
         .iter()
@@ -123,7 +129,9 @@ fn places(
                 executor,
                 partition: number,
             };
-            if !cluster.configuration(key).is_some_and(|c| c.materialised) {
+            // The member that forwarded a call knows the partition to be in use, even if this one does not yet.
+            let in_use = cluster.configuration(key).is_some_and(|c| c.materialised);
+            if !in_use && !call.forwarded {
                 continue;
             }
             let after = resumed
@@ -139,7 +147,7 @@ fn places(
             ));
         }
     }
-    if one_only {
+    if call.forwarded {
         found.truncate(1);
     }
     Ok(found)

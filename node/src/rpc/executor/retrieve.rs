@@ -43,7 +43,7 @@ pub(super) async fn within(
     id: Option<v1::TaskId>,
     wait: Duration,
 ) -> Result<v1::RetrieveResultResponse, ApiError> {
-    let operation = prepare(api, call, id, wait, None)?;
+    let operation = prepare(api, call, id, wait, None).await?;
     api.on_primary(operation.partition, call, &operation).await
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn retrieve_and_dispose(
     };
     let name = RequestId::new(name)
         .map_err(|error| api_error(ErrorCode::InvalidArgument, error.to_string()))?;
-    let operation = prepare(api, call, request.id, wait, Some(name))?;
+    let operation = prepare(api, call, request.id, wait, Some(name)).await?;
     let answer = api
         .on_primary(operation.partition, call, &operation)
         .await?;
@@ -74,7 +74,7 @@ pub(super) async fn retrieve_and_dispose(
     })
 }
 
-fn prepare(
+async fn prepare(
     api: &Api,
     call: Call,
     id: Option<v1::TaskId>,
@@ -82,7 +82,7 @@ fn prepare(
     dispose: Option<RequestId>,
 ) -> Result<Retrieve, ApiError> {
     let id = task_id(api, id)?;
-    let partition = api.partition_of_id(&id)?;
+    let partition = api.partition_of_id(&id, call.deadline).await?;
     let message = api.message_of(&id);
     let left = api.clock.until(call.deadline).saturating_sub(ANSWER_MARGIN);
     let wait_until = (!wait.is_zero()).then(|| api.deadline(wait.min(left)));

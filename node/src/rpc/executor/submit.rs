@@ -108,13 +108,17 @@ async fn find_or_create(
     if let Some(known) = api.known_executor(name) {
         return Ok(known);
     }
+    if !api.creation.knows(name)? {
+        // Perhaps somebody else created it just now.
+        return api.existing_executor(name, call.deadline).await;
+    }
     let patience = api.clock.until(call.deadline);
     api.creation.create(name, &api.cluster(), patience).await?;
     let mut view = api.driver.watch();
     let appeared = view.wait_for(|view| view.cluster.executor_by_name(name).is_some());
     let in_time = tokio::time::timeout(api.clock.until(call.deadline), appeared).await;
     drop(in_time);
-    api.existing_executor(name)
+    api.existing_executor(name, call.deadline).await
 }
 
 /// A key that nobody else draws: the caller gave none, and is told that its retry is not safe.
