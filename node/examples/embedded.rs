@@ -118,3 +118,11 @@ fn free_addresses(count: usize) -> std::io::Result<Vec<String>> {
         .map(|listener| Ok(listener.local_addr()?.to_string()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn three_embedded_members_run_a_handler_of_their_own() {
+        super::main().expect("the page is rendered");
+    }
+}

@@ -37,8 +37,14 @@ pub(super) async fn run(arguments: ServerArguments, format: Format) -> Result<Ex
         }
     }
     output::say(format_args!("member {} stops", member.name()));
-    member.shutdown().await;
-    Ok(Exit::Ok)
+    tokio::select! {
+        () = member.shutdown() => Ok(Exit::Ok),
+        again = signals::interrupted() => {
+            again?;
+            output::say("told twice; it stops at once, and what it leads fails over");
+            Ok(Exit::Interrupted)
+        }
+    }
 }
 
 /// Files, then the environment, then the arguments.

@@ -3,7 +3,12 @@
 use std::fmt::Write;
 
 use super::Readiness;
-use crate::partition::{Counters, MemberView};
+use crate::control::ControlPlane;
+use crate::partition::{Counters, DriverHandle, MemberView};
+
+/// Whether the member is ready; the one metric that is there from the start.
+const READY: &str = "ringhold_ready";
+const READY_HELP: &str = "1 if the member is ready";
 
 /// One metric without labels.
 struct Metric {
@@ -15,8 +20,14 @@ struct Metric {
 
 /// The whole page.
 pub(super) fn render(readiness: &Readiness) -> String {
-    let view = readiness.driver.view();
     let mut page = String::new();
+    let Some(view) = readiness.driver().map(DriverHandle::view) else {
+        let not_ready = gauge(READY, READY_HELP, 0);
+        header(&mut page, &not_ready);
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(page, "{READY} 0");
+        return page;
+    };
     for metric in gauges(readiness, &view)
         .into_iter()
         .chain(totals(&view.counters))
@@ -40,11 +51,11 @@ pub(super) fn render(readiness: &Readiness) -> String {
 /// What is so now.
 fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 6] {
     let ready = u64::from(readiness.reasons().is_empty());
-    let leads = u64::from(readiness.control.is_leader());
+    let leads = u64::from(readiness.control().is_some_and(ControlPlane::is_leader));
     let taking_over = view.taking_over.len() as u64;
     let running = view.running_attempts as u64;
     [
-        gauge("ringhold_ready", "1 if the member is ready", ready),
+        gauge(READY, READY_HELP, ready),
         gauge(
             "ringhold_raft_leader",
             "1 if it leads the control plane",

@@ -7,13 +7,13 @@ mod executor;
 mod runtimes;
 mod servers;
 mod start;
+mod stop;
 mod store;
 mod templates;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use ringhold_types::{ClusterId, MemberId, Millis};
+use ringhold_types::{ClusterId, MemberId};
 use tokio::sync::watch;
 
 pub use builder::MemberBuilder;
@@ -23,12 +23,8 @@ pub use templates::{Resolve, Templates};
 
 use crate::control::ControlPlane;
 use crate::execution::Execution;
+use crate::partition::DriverHandle;
 use servers::Servers;
-
-/// How long running attempts may take to end at shutdown before they are handed back.
-const ATTEMPTS_GRACE: Millis = Millis(5_000);
-/// How long open calls may take to end at shutdown.
-const CALLS_GRACE: Duration = Duration::from_secs(2);
 
 /// A running member.
 ///
@@ -38,6 +34,7 @@ pub struct Member {
     name: String,
     cluster: ClusterId,
     control: ControlPlane,
+    driver: DriverHandle,
     execution: Execution,
     servers: Servers,
     stop: watch::Sender<bool>,
@@ -47,7 +44,7 @@ pub struct Member {
     /// The member's threads; they end with it.
     _runtimes: runtimes::Runtimes,
     /// Held until the end: gives the directory free for the next process.
-    _directory: ringhold_storage::DataDirectory,
+    directory: ringhold_storage::DataDirectory,
     /// A directory of its own, removed with it, when none was given.
     _scratch: Option<disk::ScratchDirectory>,
 }
@@ -133,21 +130,11 @@ impl Member {
         }
     }
 
-    /// Ends the member in good order: no new calls, attempts end or are handed back, everything handed to the disk is
-    /// written, the Raft leadership moves. Use `member drain` before, where nothing may be re-run.
-    pub async fn shutdown(mut self) {
-        self.servers.stop_calls(CALLS_GRACE).await;
-        let unfinished = self.execution.stop(ATTEMPTS_GRACE).await;
-        if unfinished > 0 {
-            tracing::warn!(
-                unfinished,
-                "attempts did not end in time; they run again elsewhere"
-            );
-        }
-        self.stop.send_replace(true);
-        self.join_partition_thread().await;
-        self.control.clone().stop().await;
-        self.servers.stop_peers();
+    /// Ends the member in good order, within half a minute: other members take over what it leads, running attempts end or
+    /// are handed back, open calls end, everything handed to the disk is written, the Raft leadership moves. No task is
+    /// re-run, unless an attempt ignores its end or no other member can take over.
+    pub async fn shutdown(self) {
+        stop::stop(self).await;
     }
 
     async fn join_partition_thread(&mut self) {

@@ -33,7 +33,24 @@ pub(super) struct Listeners {
     pub(super) http: TcpListener,
 }
 
+/// The addresses that the ports have in the end, of which the system may have picked some.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) client: SocketAddr,
+    pub(super) peer: SocketAddr,
+    pub(super) http: SocketAddr,
+}
+
 impl Listeners {
+    /// Where they are.
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses {
+            client: address_of(&self.client),
+            peer: address_of(&self.peer),
+            http: address_of(&self.http),
+        }
+    }
+
     /// Binds the three addresses of a builder.
     pub(super) async fn bind(builder: &MemberBuilder) -> Result<Self, StartError> {
         Ok(Self {
@@ -55,7 +72,7 @@ async fn bind(setting: &'static str, address: &str) -> Result<TcpListener, Start
 }
 
 /// The address that a listener has in the end, which the system may have picked.
-pub(super) fn address_of(listener: &TcpListener) -> SocketAddr {
+fn address_of(listener: &TcpListener) -> SocketAddr {
     listener
         .local_addr()
         .expect("a bound socket has an address")
@@ -116,7 +133,8 @@ pub(super) struct Servers {
 /// What [`Servers::start`] needs.
 pub(super) struct ServersOptions {
     pub(super) client: TcpListener,
-    pub(super) http: TcpListener,
+    pub(super) http: Serving,
+    pub(super) http_address: SocketAddr,
     pub(super) peers: Serving,
     pub(super) peer_address: SocketAddr,
     pub(super) api: Api,
@@ -124,27 +142,22 @@ pub(super) struct ServersOptions {
 }
 
 impl Servers {
-    /// Serves clients and pages; members are served already.
+    /// Serves clients; members and pages are served already.
     pub(super) async fn start(options: ServersOptions) -> Self {
         let client_address = address_of(&options.client);
-        let http_address = address_of(&options.http);
-        let pages = Pages {
-            readiness: Arc::clone(&options.readiness),
-        };
         Self {
             client_address,
             peer_address: options.peer_address,
-            http_address,
+            http_address: options.http_address,
             readiness: options.readiness,
             clients: serve_clients(options.client, options.api).await,
             peers: options.peers,
-            http: serve_pages(options.http, pages),
+            http: options.http,
         }
     }
 
-    /// Ends calls and pages: new ones are refused, open ones have `grace` to end.
+    /// Ends calls: new ones are refused, open ones have `grace` to end.
     pub(super) async fn stop_calls(&mut self, grace: Duration) {
-        self.http.stop.send_replace(true);
         self.clients.stop.send_replace(true);
         if tokio::time::timeout(grace, &mut self.clients.task)
             .await
@@ -154,8 +167,9 @@ impl Servers {
         }
     }
 
-    /// Ends the peers' port.
+    /// Ends the peers' port and the pages.
     pub(super) fn stop_peers(&self) {
+        self.http.stop.send_replace(true);
         self.peers.stop.send_replace(true);
         self.peers.task.abort();
     }
@@ -200,7 +214,9 @@ async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
     }
 }
 
-fn serve_pages(listener: TcpListener, pages: Pages) -> Serving {
+/// Serves the pages, from the first moment on: a member that waits says there why.
+pub(super) fn serve_pages(listener: TcpListener, readiness: Arc<Readiness>) -> Serving {
+    let pages = Pages { readiness };
     let (stop, stopped) = watch::channel(false);
     let server = axum::serve(listener, http::router(pages)).with_graceful_shutdown(until(stopped));
     Serving {

@@ -14,7 +14,10 @@ use tonic::service::Routes;
 
 use super::disk::{ScratchDirectory, random_number};
 use super::runtimes::Runtimes;
-use super::servers::{Listeners, Servers, ServersOptions, Serving, address_of, serve_peers};
+use super::servers::{
+    Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
+};
+use super::stop::end_earlier_drain;
 use super::store::{self, OpenedLog};
 use super::{Member, MemberBuilder, StartError};
 use crate::clock::Clock;
@@ -59,12 +62,15 @@ async fn start_inside(
 ) -> Result<Member, StartError> {
     let handlers = std::mem::replace(&mut builder.handlers, Ok(HandlerRegistry::new()))?;
     let listeners = Listeners::bind(&builder).await?;
+    let addresses = listeners.addresses();
+    let readiness = Arc::new(Readiness::default());
+    let http = serve_pages(listeners.http, Arc::clone(&readiness));
     let mut ground = prepare_ground(&builder)?;
-    let info = member_info(&builder, &listeners, ground.identity.member);
+    let info = member_info(&builder, addresses, ground.identity.member);
     let options = control_options(&builder, &ground, info)?;
     let (control, control_events) = ControlPlane::new(options).await?;
+    readiness.joins(control.clone());
     let driver_place = Arc::new(OnceLock::new());
-    let peer_address = address_of(&listeners.peer);
     let peer_service =
         PeerServiceImpl::new(Arc::clone(&ground.identity), Arc::clone(&driver_place));
     let peers = serve_peers(
@@ -85,21 +91,24 @@ async fn start_inside(
     )?;
     // A second set is impossible: this is the only place that sets it.
     let _only = driver_place.set(running.driver.clone());
+    readiness.runs(ground.identity.member, running.driver.clone());
     let front = Front {
         client: listeners.client,
-        http: listeners.http,
+        http,
         peers,
-        peer_address,
+        addresses,
+        readiness,
     };
     finish(builder, ground, control, running, front, cluster, runtimes).await
 }
 
-/// The ports that are served last, and the one that is served already.
+/// The port that is served last, and those that are served already.
 struct Front {
     client: tokio::net::TcpListener,
-    http: tokio::net::TcpListener,
+    http: Serving,
     peers: Serving,
-    peer_address: std::net::SocketAddr,
+    addresses: Addresses,
+    readiness: Arc<Readiness>,
 }
 
 /// Opens the directory, notes this start in it, and opens the log if the directory belongs to a cluster already.
@@ -136,14 +145,14 @@ fn prepare_ground(builder: &MemberBuilder) -> Result<Ground, StartError> {
     })
 }
 
-fn member_info(builder: &MemberBuilder, listeners: &Listeners, id: MemberId) -> MemberInfo {
+fn member_info(builder: &MemberBuilder, addresses: Addresses, id: MemberId) -> MemberInfo {
     MemberInfo {
         id,
         name: builder.name.clone(),
         zone: builder.zone.clone(),
-        client_address: address_of(&listeners.client).to_string(),
-        peer_address: address_of(&listeners.peer).to_string(),
-        http_address: address_of(&listeners.http).to_string(),
+        client_address: addresses.client.to_string(),
+        peer_address: addresses.peer.to_string(),
+        http_address: addresses.http.to_string(),
         witness: builder.witness,
         feature_level: FEATURE_LEVEL,
     }
@@ -305,18 +314,19 @@ async fn finish(
         "create-executors",
         create_executors(control.clone(), executors),
     );
-    let readiness = Readiness {
-        member,
-        control: control.clone(),
-        driver: running.driver.clone(),
-    };
+    let directory = ground.directory.path().to_owned();
+    spawn::task(
+        "end-earlier-drain",
+        end_earlier_drain(control.clone(), member, directory),
+    );
     let servers = Servers::start(ServersOptions {
         client: front.client,
         http: front.http,
+        http_address: front.addresses.http,
         peers: front.peers,
-        peer_address: front.peer_address,
+        peer_address: front.addresses.peer,
         api,
-        readiness: Arc::new(readiness),
+        readiness: front.readiness,
     })
     .await;
     Ok(Member {
@@ -324,13 +334,14 @@ async fn finish(
         name: builder.name,
         cluster,
         control,
+        driver: running.driver,
         execution: running.execution,
         servers,
         stop: running.stop,
         ended: running.ended,
         partition_thread: Some(running.thread),
         _runtimes: runtimes,
-        _directory: ground.directory,
+        directory: ground.directory,
         _scratch: ground.scratch,
     })
 }

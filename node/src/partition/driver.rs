@@ -10,7 +10,9 @@ use ringhold_replica::{
     Effects, Event, Member, MemberOptions, Note, PersistToken, RecoveredReplica, Registration,
     Reply, RequestToken, RoleView, Sound, Timing,
 };
-use ringhold_types::{ControlIndex, ExecutorConfig, ExecutorId, MemberId, StartNonce};
+use ringhold_types::{
+    ControlIndex, ExecutorConfig, ExecutorId, MemberId, Millis, StartNonce, Tick,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::committer::{Committer, CommitterReport};
@@ -27,6 +29,9 @@ use crate::peer::Links;
 
 /// Events of one turn: enough that a prepare carries many tasks, few enough that heartbeats are never late.
 const EVENTS_PER_TURN_MAX: usize = 512;
+
+/// Pause before a hand-over that the plan still wants is asked for again: several times as long as one may hold its callers.
+const HAND_OVER_AGAIN: Millis = Millis(2_000);
 
 /// What the driver is made of.
 pub struct DriverOptions {
@@ -80,6 +85,10 @@ pub struct Driver {
     disk_nearly_full: bool,
     /// A replica's role has changed since the view was published.
     roles_changed: bool,
+    /// The member hands over what it leads, and somebody waits for the end of that.
+    drains: bool,
+    /// When hand-overs that the plan wants are asked for again: one that came to nothing leaves no other trace.
+    hand_over_again: Option<Tick>,
     counters: Counters,
     view: watch::Sender<Arc<MemberView>>,
 }
@@ -132,6 +141,8 @@ impl Driver {
             persisted: PersistToken::default(),
             disk_nearly_full: false,
             roles_changed: false,
+            drains: false,
+            hand_over_again: None,
             counters: Counters::default(),
             view: view_sender,
         };
@@ -152,6 +163,9 @@ impl Driver {
             }
             self.drain(&mut effects);
             let now = self.clock.now();
+            if self.hand_over_again.is_some_and(|at| at <= now) {
+                self.ask_for_hand_overs(&mut effects);
+            }
             self.machine.finish_turn(now, &mut effects);
             self.counters.turns += 1;
             if let Some(reason) = effects.fatal.take() {
@@ -164,7 +178,9 @@ impl Driver {
 
     /// Waits for one event and steps it.
     async fn next_event(&mut self, effects: &mut Effects) {
-        let timer = self.machine.deadline().map(|tick| self.clock.until(tick));
+        let timer = [self.machine.deadline(), self.hand_over_again];
+        let timer = timer.into_iter().flatten().min();
+        let timer = timer.map(|tick| self.clock.until(tick));
         let sleep = async {
             match timer {
                 Some(duration) => tokio::time::sleep(duration).await,
@@ -184,7 +200,7 @@ impl Driver {
             },
             Some(batch) = self.peers.recv() => self.on_peer(batch, effects),
             Some(report) = self.reports.recv() => self.on_attempt(report, effects),
-            Some(event) = self.notices.recv() => self.step(event, effects),
+            Some(event) = self.notices.recv() => self.on_notice(event, effects),
             Some(token) = self.gone.recv() => self.on_gone(token, effects),
             Some(question) = self.questions.recv() => self.on_question(question, effects),
             () = sleep => self.step(Event::Timer, effects),
@@ -206,7 +222,7 @@ impl Driver {
             } else if let Ok(report) = self.reports.try_recv() {
                 self.on_attempt(report, effects);
             } else if let Ok(event) = self.notices.try_recv() {
-                self.step(event, effects);
+                self.on_notice(event, effects);
             } else if let Ok(token) = self.gone.try_recv() {
                 self.on_gone(token, effects);
             } else if let Ok(question) = self.questions.try_recv() {
@@ -251,15 +267,30 @@ impl Driver {
                 self.step(Event::Control(update), effects);
                 let surplus = self.cluster.surplus_seats(self.member);
                 self.step(Event::SurplusSeats(surplus), effects);
-                for (partition, to) in super::update::hand_overs(&self.cluster, self.member) {
-                    self.step(Event::HandOver { partition, to }, effects);
-                }
+                self.ask_for_hand_overs(effects);
             }
             ControlEvent::Lease { sent, applied } => {
                 self.step(Event::ControlLease { sent, applied }, effects);
             }
             ControlEvent::Fatal(reason) => effects.fatal = Some(reason),
         }
+    }
+
+    /// Asks for the hand-overs that the plan wants, and again after a while as long as it wants any.
+    fn ask_for_hand_overs(&mut self, effects: &mut Effects) {
+        let wanted = super::update::hand_overs(&self.cluster, self.member);
+        let again = self.clock.now().after(HAND_OVER_AGAIN);
+        self.hand_over_again = (!wanted.is_empty()).then_some(again);
+        for (partition, to) in wanted {
+            self.step(Event::HandOver { partition, to }, effects);
+        }
+    }
+
+    fn on_notice(&mut self, event: Event, effects: &mut Effects) {
+        if let Event::Drain(drains) = event {
+            self.drains = drains;
+        }
+        self.step(event, effects);
     }
 
     fn on_log_report(&mut self, effects: &mut Effects) {
@@ -369,6 +400,7 @@ impl Driver {
         let unchanged = former.index == self.applied
             && former.disk_nearly_full == self.disk_nearly_full
             && !self.roles_changed
+            && !self.drains
             && !self.counters.turns.is_multiple_of(VIEW_EVERY_TURNS);
         if unchanged {
             return;
@@ -392,6 +424,7 @@ impl Driver {
             answering,
             taking_over,
             running_attempts,
+            waiting_reports: self.machine.finished_reports(),
             disk_nearly_full: self.disk_nearly_full,
             counters: Arc::new(self.counters.clone()),
         }));

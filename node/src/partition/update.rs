@@ -103,8 +103,10 @@ pub(super) fn hand_overs(cluster: &Cluster, member: MemberId) -> Vec<(PartitionK
         let primary = cluster.configuration(*partition).and_then(|c| c.primary);
         primary.is_some_and(|primary| primary.member == member)
     };
-    let mut wanted = cluster.hand_overs(HAND_OVERS_MOST);
+    // All that the plan wants first: those of a member that makes no progress must not keep the others from theirs.
+    let mut wanted = cluster.hand_overs(usize::MAX);
     wanted.retain(|(partition, _)| leads_here(partition));
+    wanted.truncate(HAND_OVERS_MOST);
     wanted
 }
 

@@ -20,6 +20,8 @@ pub struct MemberView {
     pub taking_over: Vec<PartitionKey>,
     /// Attempts that run here.
     pub running_attempts: usize,
+    /// Ends of attempts that their primary has not taken yet.
+    pub waiting_reports: usize,
     /// Room on disk runs out: new tasks are refused.
     pub disk_nearly_full: bool,
     /// Counters for the metrics page.
@@ -57,6 +59,7 @@ impl MemberView {
             answering: 0,
             taking_over: Vec::new(),
             running_attempts: 0,
+            waiting_reports: 0,
             disk_nearly_full: false,
             counters: Arc::new(Counters::default()),
         }

@@ -1,0 +1,151 @@
+//! How a member stops in good order (PROTOCOL §3 "Planned hand-over", DESIGN G7), each step within a bound: what it leads
+//! goes to others, what it runs ends or is handed back, then its ports close, its log, and its control plane.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringhold_control::{Cluster, Command};
+use ringhold_replica::Event;
+use ringhold_types::{MemberId, Millis};
+
+use super::Member;
+use crate::control::ControlPlane;
+use crate::partition::MemberView;
+
+/// How long the cluster may take to note that the member leaves. Without a leader nothing can be handed over.
+const NOTE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long primaries may take to move: each holds its callers for half a second at most, and many move at once.
+const HAND_OVER_GRACE: Duration = Duration::from_secs(10);
+/// How long running attempts may take to end by themselves before they are told to.
+const ATTEMPTS_GRACE: Duration = Duration::from_secs(5);
+/// How long attempts that were told to end may take: half of it until programs are killed.
+const HAND_BACK_GRACE: Millis = Millis(5_000);
+/// How long the new primaries may take to commit the last reports.
+const REPORTS_GRACE: Duration = Duration::from_secs(2);
+/// How long open calls may take to end.
+const CALLS_GRACE: Duration = Duration::from_secs(2);
+/// Pause between tries to end the drain of an earlier stop, while there is no leader.
+const RETURN_PAUSE: Duration = Duration::from_millis(250);
+/// File in the data directory that says that the member drained itself to stop, so that its next start ends the drain; an
+/// operator's drain stays.
+const MARK: &str = "drained-to-stop";
+
+/// Ends `member`; see [`Member::shutdown`].
+pub(super) async fn stop(mut member: Member) {
+    member.servers.readiness.stops();
+    if hand_over(&member).await {
+        let idle = |view: &MemberView| view.running_attempts == 0 && view.waiting_reports == 0;
+        until(&member, ATTEMPTS_GRACE, idle).await;
+    }
+    let unfinished = member.execution.stop(HAND_BACK_GRACE).await;
+    let reported = until(&member, REPORTS_GRACE, |view| view.waiting_reports == 0).await;
+    if unfinished > 0 || !reported {
+        tracing::warn!(
+            unfinished,
+            "attempts did not end, or their reports were not taken, in time; they run again elsewhere"
+        );
+    }
+    member.servers.stop_calls(CALLS_GRACE).await;
+    member.stop.send_replace(true);
+    member.join_partition_thread().await;
+    member.control.clone().stop().await;
+    member.servers.stop_peers();
+}
+
+/// Hands over what the member leads. Returns whether there was somebody to take it.
+async fn hand_over(member: &Member) -> bool {
+    let view = member.driver.view();
+    if !can_be_relieved(&view.cluster, member.id) || !note(member, &view.cluster).await {
+        return false;
+    }
+    member.driver.notify(Event::Drain(true)).await;
+    let done = |view: &MemberView| {
+        leads_nothing(&view.cluster, member.id) || !can_be_relieved(&view.cluster, member.id)
+    };
+    if !until(member, HAND_OVER_GRACE, done).await {
+        tracing::warn!("not everything could be handed over in time; the rest fails over");
+    }
+    true
+}
+
+/// Has the cluster note that the member drains, unless an operator did.
+async fn note(member: &Member, cluster: &Cluster) -> bool {
+    let drained = |record: &ringhold_control::MemberRecord| record.draining;
+    if cluster.members().get(&member.id).is_some_and(drained) {
+        return true;
+    }
+    if let Err(error) = set_mark(&mark_in(member.directory.path())) {
+        tracing::warn!(%error, "the drain cannot be noted, so nothing is handed over");
+        return false;
+    }
+    let drain = Command::Drain {
+        member: member.id,
+        draining: true,
+    };
+    match member.control.propose(drain, NOTE_PATIENCE).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, "nothing is handed over; the member's partitions fail over");
+            false
+        }
+    }
+}
+
+/// Waits until the driver's view is so; not longer than `grace`. Returns whether it was.
+async fn until(
+    member: &Member,
+    grace: Duration,
+    mut is_so: impl FnMut(&MemberView) -> bool,
+) -> bool {
+    let mut views = member.driver.watch();
+    let waiting = views.wait_for(|view| is_so(view));
+    // A driver that has ended, for whatever reason, will not change any more.
+    matches!(tokio::time::timeout(grace, waiting).await, Ok(Ok(_)))
+}
+
+/// Whether another member could take what this one leads.
+fn can_be_relieved(cluster: &Cluster, own: MemberId) -> bool {
+    let members = cluster.members();
+    let holds_tasks = members.get(&own).is_some_and(|it| !it.info.witness);
+    let mut others = members.iter().filter(|(id, _)| **id != own);
+    holds_tasks && others.any(|(_, it)| it.is_up() && !it.draining && !it.info.witness)
+}
+
+/// Whether no partition in use has this member as primary.
+fn leads_nothing(cluster: &Cluster, own: MemberId) -> bool {
+    let mut partitions = cluster.executors().values().flat_map(|it| &it.partitions);
+    !partitions.any(|it| it.materialised && it.primary.is_some_and(|led| led.member == own))
+}
+
+fn mark_in(directory: &Path) -> PathBuf {
+    directory.join(MARK)
+}
+
+fn set_mark(mark: &Path) -> io::Result<()> {
+    File::create(mark)?.sync_all()
+}
+
+/// Ends the drain with which the process before this one stopped, if it did.
+pub(super) async fn end_earlier_drain(control: ControlPlane, own: MemberId, directory: PathBuf) {
+    let mark = mark_in(&directory);
+    if !mark.exists() {
+        return;
+    }
+    let back = Command::Drain {
+        member: own,
+        draining: false,
+    };
+    loop {
+        match control.propose(back.clone(), NOTE_PATIENCE).await {
+            Ok(_) => break,
+            Err(crate::control::ProposeError::Fatal(_)) => return,
+            Err(error) => tracing::debug!(%error, "the drain of the last stop is not ended yet"),
+        }
+        tokio::time::sleep(RETURN_PAUSE).await;
+    }
+    if let Err(error) = fs::remove_file(&mark) {
+        tracing::warn!(%error, "the note of the last stop stays behind");
+    }
+}

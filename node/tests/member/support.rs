@@ -1,0 +1,113 @@
+//! Clusters for these tests, and the few calls that they make.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use ringhold_node::{Member, MemberBuilder};
+use ringhold_proto::v1::cluster_service_client::ClusterServiceClient;
+use ringhold_proto::v1::executor_service_client::ExecutorServiceClient;
+use ringhold_proto::{ApiError, v1};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+/// Longest that anything may take on a busy machine; nothing is asserted by waiting this long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Three members, and their directories, which go with them.
+pub(crate) struct Three {
+    pub(crate) members: Vec<Member>,
+    _directories: TempDir,
+}
+
+/// Starts three members, each made by `configure` from a builder that knows the others.
+pub(crate) async fn three(configure: impl Fn(usize, MemberBuilder) -> MemberBuilder) -> Three {
+    let directories = tempfile::tempdir().expect("a directory");
+    let peers = free_addresses(3);
+    let starts = (0..3).map(|number| {
+        let builder = Member::builder()
+            .name(format!("m{}", number + 1))
+            .cluster("test")
+            .join(peers.clone())
+            .join_deadline(PATIENCE)
+            .peer_address(&peers[number])
+            .data_dir(directories.path().join(format!("m{}", number + 1)));
+        configure(number, builder).start()
+    });
+    let members = futures_util::future::try_join_all(starts).await;
+    Three {
+        members: members.expect("the members start"),
+        _directories: directories,
+    }
+}
+
+impl Three {
+    /// Stops all members.
+    pub(crate) async fn stop(self) {
+        futures_util::future::join_all(self.members.into_iter().map(Member::shutdown)).await;
+    }
+}
+
+/// Addresses that were free a moment ago: members must know each other's before any has started.
+pub(crate) fn free_addresses(count: usize) -> Vec<String> {
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
+    held.iter().map(address).collect()
+}
+
+pub(crate) async fn executors(member: &Member) -> ExecutorServiceClient<Channel> {
+    let address = format!("http://{}", member.client_address());
+    ExecutorServiceClient::connect(address)
+        .await
+        .expect("connects")
+}
+
+pub(crate) async fn cluster(member: &Member) -> ClusterServiceClient<Channel> {
+    let address = format!("http://{}", member.client_address());
+    ClusterServiceClient::connect(address)
+        .await
+        .expect("connects")
+}
+
+/// A call that may take as long as a test waits at most.
+pub(crate) fn patient<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}
+
+/// What a refusal says.
+pub(crate) fn refusal(status: &Status) -> ApiError {
+    ApiError::from_status(status).unwrap_or_else(|| panic!("no refusal of ours: {status}"))
+}
+
+/// A task for a handler.
+pub(crate) fn task(handler: &str, payload: String, key: &str) -> v1::Task {
+    let call = v1::task::Call::Handler(v1::HandlerCall {
+        name: handler.to_owned(),
+        payload: payload.into(),
+        content_type: "application/json".to_owned(),
+    });
+    v1::Task {
+        call: Some(call),
+        idempotency_key: Some(key.to_owned().into()),
+        ..v1::Task::default()
+    }
+}
+
+/// Waits until `is_so`; for states without a notification of their own.
+pub(crate) async fn eventually<F>(what: &str, mut is_so: impl FnMut() -> F)
+where
+    F: Future<Output = bool>,
+{
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(in_time.is_ok(), "{what}: not in time");
+}
