@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ringhold_proto::convert::duration_from_millis;
 use ringhold_proto::{StatedTaskId, v1};
-use ringhold_types::{ErrorCode, TaskId};
+use ringhold_types::{ErrorCode, TaskId, TaskStatus};
 use tokio::task::JoinHandle;
 
 use crate::builder::ClientBuilder;
@@ -17,7 +17,9 @@ use crate::limits;
 use crate::retrieve::Retrieve;
 use crate::routing::RoutingTable;
 use crate::shared::{Asking, NoAnswer, Place, Shared, Try};
+use crate::task::Task;
 use crate::task_info::{ListFilter, TaskInfo, TaskPage};
+use crate::typed::Typed;
 
 /// A connection to a cluster. Clones share everything; closing the last one stops no task.
 #[derive(Clone, Debug)]
@@ -61,6 +63,12 @@ impl Client {
         Executor::new(self.clone(), name.into())
     }
 
+    /// The executor that a type of task names ([`Task::EXECUTOR`]), for tasks of that type.
+    #[must_use]
+    pub fn typed<T: Task>(&self) -> Typed<T> {
+        self.executor(T::EXECUTOR).typed()
+    }
+
     /// The cluster itself: members, executors, partitions.
     #[must_use]
     pub fn cluster(&self) -> Cluster {
@@ -87,6 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestError`] with the reason: not ended yet (FAILED_PRECONDITION), or one of the codes of DESIGN G9.
+    /// UNAVAILABLE and INDETERMINATE leave open whether it was done; asking again is safe.
     pub async fn dispose_result(&self, id: &TaskId) -> Result<(), RequestError> {
         let request = v1::DisposeResultRequest {
             cluster_id: self.shared.cluster_id(),
@@ -103,7 +112,7 @@ impl Client {
         let asking = Asking::call(Some(Place::of(id)), limits::REQUEST_DEADLINE);
         match self.shared.ask(&asking, send).await {
             Ok(_) => Ok(()),
-            // An earlier try went unanswered, and may have been the one that did it.
+            // An earlier try may have been the one that did it, its answer lost.
             Err(no) if no.unsure && no.last.code() == Some(ErrorCode::Disposed) => Ok(()),
             Err(no) => Err(no.into_request_error()),
         }
@@ -112,7 +121,9 @@ impl Client {
     /// Ends a task as cancelled, whether it waits or runs.
     ///
     /// # Errors
-    /// [`RequestError`], among others FAILED_PRECONDITION for a task that has ended already.
+    /// [`RequestError`], among others FAILED_PRECONDITION for a task that has ended in another way already. UNAVAILABLE
+    /// and INDETERMINATE leave open whether it was done; asking again is safe: a task that is cancelled already is
+    /// answered like one that was cancelled now.
     pub async fn cancel(&self, id: &TaskId) -> Result<(), RequestError> {
         let request = v1::CancelRequest {
             cluster_id: self.shared.cluster_id(),
@@ -122,7 +133,19 @@ impl Client {
             let request = request.clone();
             async move { executor_service(attempt.channel).cancel(request).await }
         };
-        self.ask_about(id, send).await.map(|_| ())
+        let asking = Asking::call(Some(Place::of(id)), limits::REQUEST_DEADLINE);
+        match self.shared.ask(&asking, send).await {
+            Ok(_) => Ok(()),
+            // An earlier try may have cancelled it, its answer lost: only then is the repeat too late.
+            Err(no) if no.unsure && no.last.code() == Some(ErrorCode::FailedPrecondition) => {
+                let cancelled = self.get(id).await;
+                match cancelled.is_ok_and(|task| task.status == TaskStatus::Cancelled) {
+                    true => Ok(()),
+                    false => Err(no.into_request_error()),
+                }
+            }
+            Err(no) => Err(no.into_request_error()),
+        }
     }
 
     /// Shows a task as it is, with the task as submitted and its outcome. This does not count as retrieved.

@@ -10,7 +10,8 @@ use crate::error::{RequestError, SubmitError, TaskError};
 use crate::handle::TaskHandle;
 use crate::limits;
 use crate::submit::Submit;
-use crate::task::{Submittable, read_json};
+use crate::task::{Submittable, Task, read_json};
+use crate::typed::Typed;
 
 /// A named executor. Cheap to clone.
 ///
@@ -62,6 +63,12 @@ impl Executor {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same executor for one type of task.
+    #[must_use]
+    pub fn typed<T: Task>(&self) -> Typed<T> {
+        Typed::new(self.clone())
     }
 
     /// Submits a task. `.await` gives its handle once it is stored durably.

@@ -33,6 +33,7 @@ mod submit_stream;
 mod submitter;
 mod task;
 mod task_info;
+mod typed;
 
 pub use builder::ClientBuilder;
 pub use client::Client;
@@ -55,3 +56,4 @@ pub use task::{
     CodecError, HandlerTask, JSON, ProcessOutput, ProcessTask, Submittable, Task, read_json,
 };
 pub use task_info::{AttemptInfo, ListFilter, TaskInfo, TaskPage, UnavailablePartition};
+pub use typed::Typed;

@@ -60,9 +60,9 @@ impl Miss {
             || matches!(code, ErrorCode::Indeterminate | ErrorCode::DeadlineExceeded)
     }
 
-    /// Whether a submit that met this may be stored all the same. All but these may be said of a task that was
-    /// appended and whose commit was not seen (PROTOCOL §2, "a submit caught by a shrink").
-    pub(crate) fn may_be_stored(&self) -> bool {
+    /// Whether what met this may be done all the same. All but these may be said of an operation that was appended and
+    /// whose commit was not seen (PROTOCOL §2, "a submit caught by a shrink").
+    pub(crate) fn may_be_done(&self) -> bool {
         !matches!(
             self.code(),
             Some(

@@ -101,7 +101,7 @@ impl Asking {
 pub(crate) struct NoAnswer {
     /// What the last try met.
     pub(crate) last: Miss,
-    /// Whether an earlier try went unanswered: it may have done what was asked.
+    /// Whether an earlier try, unanswered or answered by a member that stepped down, may have done what was asked.
     pub(crate) unsure: bool,
 }
 
@@ -199,7 +199,7 @@ impl Shared {
             if !again || Instant::now() + pause >= asking.deadline {
                 return Err(NoAnswer { last, unsure });
             }
-            unsure |= last.code().is_none();
+            unsure |= last.may_be_done();
             hint = last.primary_address();
             if !backoff.follows_hint(hint.is_some()) {
                 tokio::time::sleep(pause).await;

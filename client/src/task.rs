@@ -25,6 +25,8 @@ pub const JSON: &str = "application/json";
 pub trait Task: Serialize {
     /// Name of the handler.
     const NAME: &'static str;
+    /// Name of the executor that [`crate::Client::typed`] takes; `default`, which `ringhold dev` has, unless it is set.
+    const EXECUTOR: &'static str = "default";
     /// What the handler returns.
     type Output: DeserializeOwned + Send + 'static;
 }

@@ -20,6 +20,7 @@ struct Render {
 
 impl Task for Render {
     const NAME: &'static str = "render";
+    const EXECUTOR: &'static str = "reports";
     type Output = String;
 }
 
@@ -504,6 +505,99 @@ async fn a_dispose_whose_answer_was_lost_is_not_reported_as_failed() {
         .await
         .expect_err("somebody else did it");
     assert_eq!(error.code, ErrorCode::Disposed);
+}
+
+#[tokio::test]
+async fn a_dispose_caught_by_a_step_down_is_not_reported_as_failed() {
+    let fake = Fake::start(1).await;
+    let client = fake.client().await;
+    fake.members[0]
+        .on_retrieve
+        .lock()
+        .expect("no panic")
+        .extend([
+            OnRetrieve::Refuse(refusal(ErrorCode::Indeterminate)),
+            OnRetrieve::Refuse(refusal(ErrorCode::Disposed)),
+        ]);
+    client
+        .dispose_result(&id())
+        .await
+        .expect("the first try did it");
+}
+
+#[tokio::test]
+async fn a_cancel_whose_answer_was_lost_is_not_reported_as_failed() {
+    let fake = Fake::start(1).await;
+    let client = fake.client().await;
+    let script = &fake.members[0].on_cancel;
+    let too_late = || OnRetrieve::Refuse(refusal(ErrorCode::FailedPrecondition));
+    script
+        .lock()
+        .expect("no panic")
+        .extend([OnRetrieve::Break, too_late()]);
+    client.cancel(&id()).await.expect("the first try did it");
+}
+
+#[tokio::test]
+async fn a_cancel_of_a_task_that_has_succeeded_is_refused_however_often_it_is_tried() {
+    let fake = Fake::start(1).await;
+    let client = fake.client().await;
+    let script = &fake.members[0].on_cancel;
+    let too_late = || OnRetrieve::Refuse(refusal(ErrorCode::FailedPrecondition));
+    let unanswered = OnRetrieve::Refuse(refusal(ErrorCode::Indeterminate));
+    for tries in [vec![too_late()], vec![unanswered, too_late()]] {
+        script.lock().expect("no panic").extend(tries);
+        let error = client.cancel(&id()).await.expect_err("it has succeeded");
+        assert_eq!(error.code, ErrorCode::FailedPrecondition);
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_taken_by_a_read_whose_answer_was_lost_still_reaches_its_reader() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    let client = fake.client().await;
+    let script = &fake.members[0].on_retrieve;
+    script
+        .lock()
+        .expect("no panic")
+        .push_back(OnRetrieve::Break);
+    let taken = client.retrieve_and_dispose_result(&id()).await;
+    assert_eq!(taken.expect("the repeat has the same name").id, id());
+    let gone = client.retrieve_and_dispose_result(&id()).await;
+    let reason = GoneReason::Disposed;
+    assert_eq!(gone, Err(RetrieveError::Gone { reason }));
+}
+
+#[tokio::test]
+async fn a_typed_executor_speaks_of_one_type_of_task() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    let client = fake.client().await;
+    let renders = client.typed::<Render>();
+    assert_eq!(renders.executor().name(), "reports");
+    let handle = renders
+        .submit_to_key_owner("customer-7", &Render { page: 1 })
+        .await
+        .expect("stored");
+    let id = handle.id().clone();
+    assert_eq!(handle.await.expect("it succeeds"), "done");
+    assert_eq!(renders.retrieve_result(&id).await.expect("kept"), "done");
+    let receipt = renders.execute_on_key_owner("customer-7", &Render { page: 2 });
+    let receipt = receipt.await.expect("stored");
+    assert_eq!(receipt.id.partition, id.partition);
+    let pages = futures_util::stream::iter((0..10).map(|page| Render { page }));
+    let items: Vec<_> = renders.submit_all(pages).collect().await;
+    let done = |item: &ringhold_client::BatchItem<String>| {
+        item.outcome.as_ref().is_ok_and(|text| text == "done")
+    };
+    assert_eq!(items.iter().filter(|item| done(item)).count(), 10);
+    let taken = renders.retrieve_and_dispose_result(&id).await;
+    assert_eq!(taken.expect("kept until now"), "done");
+    assert_eq!(
+        client.executor("other").typed::<Render>().executor().name(),
+        "other"
+    );
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub struct Cluster {
     /// Keys of all submits in the order of their arrival.
     pub keys_seen: Mutex<Vec<Vec<u8>>>,
     pub cancelled: Mutex<Vec<v1::TaskId>>,
+    /// Tasks whose outcome was taken, with the name of the read that took it.
+    pub disposed: Mutex<BTreeMap<String, bytes::Bytes>>,
     pub confirmed: Mutex<Vec<v1::TaskId>>,
     pub confirm_calls: AtomicUsize,
     /// Whether tasks have ended.
@@ -67,6 +69,7 @@ pub struct Member {
     pub submits: AtomicUsize,
     pub on_submit: Mutex<VecDeque<OnSubmit>>,
     pub on_retrieve: Mutex<VecDeque<OnRetrieve>>,
+    pub on_cancel: Mutex<VecDeque<OnRetrieve>>,
     pub cluster: Arc<Cluster>,
 }
 
@@ -88,6 +91,7 @@ impl Fake {
             tasks: Mutex::default(),
             keys_seen: Mutex::default(),
             cancelled: Mutex::default(),
+            disposed: Mutex::default(),
             confirmed: Mutex::default(),
             confirm_calls: AtomicUsize::new(0),
             finished: watch::Sender::new(false),
@@ -151,6 +155,7 @@ async fn serve(cluster: Arc<Cluster>) -> Arc<Member> {
         submits: AtomicUsize::new(0),
         on_submit: Mutex::default(),
         on_retrieve: Mutex::default(),
+        on_cancel: Mutex::default(),
         cluster,
     });
     let counted = member.clone();
@@ -311,8 +316,23 @@ impl ExecutorService for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn get(&self, _: Request<v1::GetRequest>) -> Result<Response<v1::GetResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+    /// Shows a task as cancelled if a cancel of it has been done, else as succeeded.
+    async fn get(
+        &self,
+        request: Request<v1::GetRequest>,
+    ) -> Result<Response<v1::GetResponse>, Status> {
+        let id = request.into_inner().id.expect("an id");
+        let cancelled = self.0.cluster.cancelled.lock().expect("no panic");
+        let status = match cancelled.iter().any(|it| it.text == id.text) {
+            true => v1::TaskStatus::Cancelled,
+            false => v1::TaskStatus::Succeeded,
+        };
+        let task = v1::TaskView {
+            id: Some(id),
+            status: status.into(),
+            ..v1::TaskView::default()
+        };
+        Ok(Response::new(v1::GetResponse { task: Some(task) }))
     }
 
     async fn list(
@@ -360,11 +380,32 @@ impl ExecutorService for Service {
         }
     }
 
+    /// Disposes before a lost answer, as a member does; a repeat under another request id finds nothing.
     async fn retrieve_and_dispose(
         &self,
-        _: Request<v1::RetrieveAndDisposeRequest>,
+        request: Request<v1::RetrieveAndDisposeRequest>,
     ) -> Result<Response<v1::RetrieveAndDisposeResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        let request = request.into_inner();
+        let name = request.request_id.expect("the SDK always names the read");
+        let outcome = self.0.outcome(Some(Duration::from_secs(20))).await;
+        let id = request.id.expect("an id");
+        {
+            let mut disposed = self.0.cluster.disposed.lock().expect("no panic");
+            let first = disposed.entry(id.text.clone()).or_insert(name.clone());
+            if *first != name {
+                return Err(refusal(ErrorCode::Disposed).into_status());
+            }
+        }
+        let script = self.0.on_retrieve.lock().expect("no panic").pop_front();
+        if script.is_some() {
+            return Err(Status::unavailable("the connection is lost"));
+        }
+        Ok(Response::new(v1::RetrieveAndDisposeResponse {
+            id: Some(id),
+            status: v1::TaskStatus::Succeeded.into(),
+            attempts: 1,
+            outcome,
+        }))
     }
 
     async fn cancel(
@@ -372,8 +413,15 @@ impl ExecutorService for Service {
         request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let id = request.into_inner().id.expect("an id");
+        let script = self.0.on_cancel.lock().expect("no panic").pop_front();
+        if let Some(OnRetrieve::Refuse(error)) = script {
+            return Err(error.into_status());
+        }
         self.0.cluster.cancelled.lock().expect("no panic").push(id);
-        Ok(Response::new(v1::CancelResponse {}))
+        match script {
+            Some(_) => Err(Status::unavailable("the connection is lost")),
+            None => Ok(Response::new(v1::CancelResponse {})),
+        }
     }
 
     async fn confirm_retrieved(
