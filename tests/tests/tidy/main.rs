@@ -1,6 +1,7 @@
 //! The house rules as ordinary tests: what they forbid fails here, with the file and the line.
 
 mod dependencies;
+mod guarantees;
 mod licences;
 mod sources;
 mod words;

@@ -1,0 +1,356 @@
+//! Every guarantee of docs/guarantees.md names tests, and each of them exists, runs, and decides by the checkers.
+//!
+//! The form: a guarantee is an item or a table row whose first word is its number (`**G1**`, `| G1 |`, `### G1`), followed
+//! before the next one by `` Test: `tests/tests/<target>/<file>.rs::<function>` ``, several separated by commas, also over
+//! several lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use syn::visit::Visit;
+
+use super::root;
+
+/// Guarantees of DESIGN §2. One that vanishes from the document would otherwise take its tests along.
+const GUARANTEES: std::ops::RangeInclusive<u32> = 1..=13;
+
+/// Where tests lie.
+const TESTS: &str = "tests/tests/";
+
+/// What a file names that decides by the checkers of `ringhold_history`.
+const CHECKERS: [&str; 2] = ["ringhold_history", "check"];
+
+/// A guarantee as the document has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Guarantee {
+    number: u32,
+    line: usize,
+    tests: Vec<String>,
+}
+
+/// The number that a line begins a guarantee with.
+fn number_of(line: &str) -> Option<u32> {
+    let word = line
+        .trim_start_matches(['|', '-', '*', '#', ' '])
+        .strip_prefix('G')?;
+    let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
+    let rest = word[digits.len()..].chars().next();
+    let opened = line.trim_start().starts_with(['|', '-', '*', '#']);
+    let ends = rest.is_none_or(|next| !next.is_alphanumeric() && next != '-');
+    digits.parse().ok().filter(|_| opened && ends)
+}
+
+/// The names in backticks of a line.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// Reads the guarantees with the tests that each names.
+fn read_guarantees(text: &str) -> Vec<Guarantee> {
+    let mut found: Vec<Guarantee> = Vec::new();
+    let mut naming = false;
+    for (index, line) in text.lines().enumerate() {
+        if let Some(number) = number_of(line) {
+            naming = false;
+            found.push(Guarantee {
+                number,
+                line: index + 1,
+                tests: Vec::new(),
+            });
+        }
+        let named = line.find("Test:").map(|at| &line[at..]);
+        naming = named.is_some() || (naming && line.trim_start().starts_with('`'));
+        if let Some(guarantee) = found.last_mut().filter(|_| naming) {
+            let names = quoted(named.unwrap_or(line)).map(str::to_owned);
+            guarantee.tests.extend(names);
+        }
+    }
+    found
+}
+
+/// The tree of test files, so that the check itself can be tested on samples.
+trait Tree {
+    fn text(&self, path: &str) -> Option<String>;
+}
+
+struct Workspace;
+
+impl Tree for Workspace {
+    fn text(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(root().join(path)).ok()
+    }
+}
+
+impl Tree for BTreeMap<&str, &str> {
+    fn text(&self, path: &str) -> Option<String> {
+        self.get(path).map(|text| (*text).to_owned())
+    }
+}
+
+/// The files that a file names by `mod`, itself left out.
+fn modules_of(tree: &dyn Tree, path: &str, file: &syn::File) -> Vec<String> {
+    let own = Path::new(path);
+    let folder = own.parent().unwrap_or(Path::new(""));
+    let name = own.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
+    let below = match name {
+        "main" | "mod" => folder.to_owned(),
+        _ => folder.join(name),
+    };
+    let named = file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if module.content.is_none() && runs_always(&module.attrs) => {
+            Some(module.ident.to_string())
+        }
+        _ => None,
+    });
+    let places = |name: String| -> [PathBuf; 2] {
+        [
+            below.join(format!("{name}.rs")),
+            below.join(&name).join("mod.rs"),
+        ]
+    };
+    named
+        .flat_map(places)
+        .map(|path| path.display().to_string())
+        .filter(|path| tree.text(path).is_some())
+        .collect()
+}
+
+/// Whether nothing takes the item out of an ordinary test run.
+fn runs_always(attributes: &[syn::Attribute]) -> bool {
+    let skips = ["ignore", "cfg", "cfg_attr", "should_panic"];
+    !attributes
+        .iter()
+        .any(|attribute| skips.iter().any(|skip| attribute.path().is_ident(skip)))
+}
+
+/// Whether the attributes make a function a test.
+fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let last = attribute.path().segments.last();
+        last.is_some_and(|segment| segment.ident == "test")
+    })
+}
+
+/// All files of a test target: its main.rs and what that names by `mod`, and so on.
+fn files_of(tree: &dyn Tree, target: &str) -> BTreeMap<String, syn::File> {
+    let mut waiting = vec![format!("{TESTS}{target}/main.rs")];
+    let mut files = BTreeMap::new();
+    while let Some(path) = waiting.pop() {
+        let parsed = tree
+            .text(&path)
+            .and_then(|text| syn::parse_file(&text).ok());
+        let Some(file) = parsed.filter(|_| !files.contains_key(&path)) else {
+            continue;
+        };
+        waiting.extend(modules_of(tree, &path, &file));
+        files.insert(path, file);
+    }
+    files
+}
+
+/// The names that a file imports, or calls through a path.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_use_name(&mut self, name: &'ast syn::UseName) {
+        self.0.insert(name.ident.to_string());
+    }
+
+    fn visit_use_path(&mut self, path: &'ast syn::UsePath) {
+        self.0.insert(path.ident.to_string());
+        syn::visit::visit_use_path(self, path);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.segments.len() > 1 {
+            let segments = path.segments.iter();
+            self.0
+                .extend(segments.map(|segment| segment.ident.to_string()));
+        }
+        syn::visit::visit_path(self, path);
+    }
+}
+
+fn names_in(file: &syn::File) -> BTreeSet<String> {
+    let mut names = Names::default();
+    names.visit_file(file);
+    names.0
+}
+
+/// Whether a file decides by the checkers, itself or through support modules of its target that it calls.
+fn decides(files: &BTreeMap<String, syn::File>, path: &str) -> bool {
+    let mut waiting = vec![path.to_owned()];
+    let mut seen = BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        let Some(file) = files.get(&path).filter(|_| seen.insert(path.clone())) else {
+            continue;
+        };
+        let names = names_in(file);
+        if CHECKERS.iter().all(|name| names.contains(*name)) {
+            return true;
+        }
+        let called = files
+            .keys()
+            .filter(|other| names.contains(module_name(other)));
+        waiting.extend(called.cloned());
+    }
+    false
+}
+
+/// The name by which a file is a module.
+fn module_name(path: &str) -> &str {
+    let path = path.strip_suffix("/mod.rs").unwrap_or(path);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".rs").unwrap_or(name)
+}
+
+/// What is wrong with a test that the document names.
+fn fault_of(tree: &dyn Tree, name: &str) -> Option<String> {
+    let Some((path, function)) = name.split_once("::") else {
+        return Some("is not of the form path::function".to_owned());
+    };
+    let target = path
+        .strip_prefix(TESTS)
+        .and_then(|rest| rest.split_once('/'));
+    let Some((target, _)) = target else {
+        return Some(format!("does not lie in {TESTS}<target>/"));
+    };
+    if tree.text(path).is_none() {
+        return Some("is in a file that does not exist".to_owned());
+    }
+    let files = files_of(tree, target);
+    let Some(file) = files.get(path) else {
+        return Some(format!(
+            "is in a file that {TESTS}{target}/main.rs does not run"
+        ));
+    };
+    let found = file.items.iter().find_map(|item| match item {
+        syn::Item::Fn(item) if item.sig.ident == function => Some(item),
+        _ => None,
+    });
+    let Some(found) = found else {
+        return Some("does not exist".to_owned());
+    };
+    if !is_test(&found.attrs) {
+        return Some("is no test".to_owned());
+    }
+    if !runs_always(&found.attrs) {
+        return Some("does not run in every test run".to_owned());
+    }
+    (!decides(&files, path)).then(|| "does not decide by ringhold_history's checkers".to_owned())
+}
+
+/// All that is wrong with the document.
+fn faults(tree: &dyn Tree, text: &str) -> Vec<String> {
+    let guarantees = read_guarantees(text);
+    let mut faults = Vec::new();
+    for number in GUARANTEES {
+        let named = guarantees.iter().filter(|it| it.number == number).count();
+        if named == 0 {
+            faults.push(format!("G{number} is missing"));
+        }
+    }
+    for guarantee in &guarantees {
+        let place = format!("line {}: G{}", guarantee.line, guarantee.number);
+        if guarantee.tests.is_empty() {
+            faults.push(format!("{place} names no test"));
+        }
+        for test in &guarantee.tests {
+            if let Some(fault) = fault_of(tree, test) {
+                faults.push(format!("{place}: {test} {fault}"));
+            }
+        }
+    }
+    faults
+}
+
+const MAIN: &str = "mod deaths;\nmod ledger;\n";
+const DEATHS: &str = "use super::ledger::audit;\n#[tokio::test]\nasync fn nothing_is_lost() { audit() }\n
+    #[test]\n#[ignore]\nfn skipped() {}\n#[test]\n#[cfg(windows)]\nfn elsewhere() {}\nfn helper() {}\n";
+const LEDGER: &str = "use ringhold_history::{Event, check};\npub(crate) fn audit() {}\n";
+
+fn sample() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([
+        ("tests/tests/faults/main.rs", MAIN),
+        ("tests/tests/faults/deaths.rs", DEATHS),
+        ("tests/tests/faults/ledger.rs", LEDGER),
+        ("tests/tests/faults/orphan.rs", DEATHS),
+        (
+            "tests/tests/other/main.rs",
+            "// ringhold_history::check\n#[test]\nfn alone() {}\n",
+        ),
+    ])
+}
+
+/// A document in which every guarantee names the same test.
+fn document(test: &str) -> String {
+    let items =
+        GUARANTEES.map(|number| format!("- **G{number}** A promise.\n\n  Test: `{test}`\n"));
+    items.collect()
+}
+
+#[test]
+fn a_document_whose_tests_exist_and_run_is_accepted() {
+    let good = "tests/tests/faults/deaths.rs::nothing_is_lost";
+    assert_eq!(faults(&sample(), &document(good)), [""; 0]);
+}
+
+#[test]
+fn each_way_in_which_a_named_test_proves_nothing_is_noticed() {
+    for (test, fault) in [
+        ("deaths", "is not of the form"),
+        ("storage/tests/crash.rs::it", "does not lie in"),
+        ("tests/tests/faults/gone.rs::it", "does not exist"),
+        (
+            "tests/tests/faults/orphan.rs::nothing_is_lost",
+            "does not run",
+        ),
+        ("tests/tests/faults/deaths.rs::it", "does not exist"),
+        ("tests/tests/faults/deaths.rs::helper", "is no test"),
+        ("tests/tests/faults/deaths.rs::skipped", "does not run"),
+        ("tests/tests/faults/deaths.rs::elsewhere", "does not run"),
+        ("tests/tests/other/main.rs::alone", "does not decide"),
+    ] {
+        let found = faults(&sample(), &document(test));
+        assert_eq!(found.len(), GUARANTEES.count(), "{test}: {found:?}");
+        assert!(found.iter().all(|found| found.contains(fault)), "{found:?}");
+    }
+}
+
+#[test]
+fn a_guarantee_without_a_test_or_without_its_item_is_noticed() {
+    let good = "tests/tests/faults/deaths.rs::nothing_is_lost";
+    let text = document(good);
+    let without = text.replace("- **G7** A promise.", "- Something else.");
+    assert_eq!(faults(&sample(), &without), ["G7 is missing"]);
+    let bare = format!("{text}\n| G4 | Once more, in other words. |\n\nTests are good.\n");
+    let found = faults(&sample(), &bare);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ends_with("G4 names no test"), "{found:?}");
+}
+
+#[test]
+fn several_tests_of_a_guarantee_are_read_over_several_lines() {
+    let text = "### G3\nOne outcome, see `Outcome`.\n\nTest: `a::b`, `c::d`,\n  `e::f`\n\nThen `more` words.\n";
+    let found = read_guarantees(text);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].number, found[0].line), (3, 1));
+    assert_eq!(found[0].tests, ["a::b", "c::d", "e::f"]);
+    assert_eq!(
+        read_guarantees("G3 in running text, and GET.\n- Generation G.\n"),
+        []
+    );
+}
+
+#[test]
+fn the_check_reads_the_real_tree() {
+    let own = "tests/tests/tidy/guarantees.rs::the_check_reads_the_real_tree";
+    let fault = fault_of(&Workspace, own).expect("it says nothing about what clients saw");
+    assert!(fault.contains("does not decide"), "{fault}");
+    let gone = format!("{own}_too");
+    assert_eq!(
+        fault_of(&Workspace, &gone).as_deref(),
+        Some("does not exist")
+    );
+}
