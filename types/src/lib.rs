@@ -30,7 +30,7 @@ pub use id::{
     ReplicaId, TaskId,
 };
 pub use key::{AffinityKey, IdempotencyKey, PartitionCount, RequestId, partition_of};
-pub use outcome::{Attempt, Failure, FailureKind, Outcome, ProcessExit, TaskResult};
+pub use outcome::{Attempt, Failure, FailureKind, KindName, Outcome, ProcessExit, TaskResult};
 pub use sequence::{Counter, Sequence, SequenceExhausted};
 pub use task::{OnInterrupt, ProcessCall, TaskCall, TaskLimits, TaskSpec, TaskStatus};
 pub use time::{Millis, RingTime, Tick, UnixMillis};

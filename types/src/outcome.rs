@@ -150,10 +150,47 @@ pub enum FailureKind {
     Poison,
     /// The software itself failed.
     Internal,
+    /// A kind that only a newer version knows, by its name: it is shown and passed on as it is.
+    Other(KindName),
+}
+
+/// Name of a kind of failure that this version does not know: 1 to 32 bytes of text, kept in place so that kinds stay
+/// cheap to copy. Only [`FailureKind::from_name`] makes one, so that no known kind ever hides in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindName {
+    length: u8,
+    bytes: [u8; Self::BYTES_MAX],
+}
+
+impl KindName {
+    /// Longest name of any kind, in bytes; every version keeps to it.
+    pub const BYTES_MAX: usize = 32;
+
+    fn new(name: &str) -> Option<Self> {
+        let length = u8::try_from(name.len()).ok().filter(|length| *length > 0)?;
+        let mut bytes = [0; Self::BYTES_MAX];
+        bytes
+            .get_mut(..name.len())?
+            .copy_from_slice(name.as_bytes());
+        Some(Self { length, bytes })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.length));
+        std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for KindName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self.as_str(), formatter)
+    }
 }
 
 impl FailureKind {
-    /// All kinds.
+    /// All kinds that this version knows.
     pub const ALL: [Self; 14] = [
         Self::Handler,
         Self::Panic,
@@ -171,9 +208,17 @@ impl FailureKind {
         Self::Internal,
     ];
 
+    /// The kind of a stable name, known or not; `None` for a text that is no name of any version: an empty one, or one of
+    /// more than [`KindName::BYTES_MAX`] bytes.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        known.or_else(|| KindName::new(name).map(Self::Other))
+    }
+
     /// The stable name.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Handler => "handler",
             Self::Panic => "panic",
@@ -189,6 +234,7 @@ impl FailureKind {
             Self::Interrupted => "interrupted",
             Self::Poison => "poison",
             Self::Internal => "internal",
+            Self::Other(name) => name.as_str(),
         }
     }
 }
@@ -214,4 +260,28 @@ pub struct Attempt {
     pub ended: Option<RingTime>,
     /// Why it did not succeed, if it ended so.
     pub failure: Option<FailureKind>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_own_name_and_fits_the_bound_of_names() {
+        for kind in FailureKind::ALL {
+            assert_eq!(FailureKind::from_name(kind.as_str()), Some(kind));
+            assert!(kind.as_str().len() <= KindName::BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_version_keeps_its_name() {
+        for name in ["gravity", "ü", &"x".repeat(KindName::BYTES_MAX)] {
+            let kind = FailureKind::from_name(name).expect("a name");
+            assert_eq!(kind.as_str(), name);
+            assert_eq!(kind.to_string(), name);
+        }
+        assert_eq!(FailureKind::from_name(""), None);
+        assert_eq!(FailureKind::from_name(&"x".repeat(33)), None);
+    }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ringhold_history::{Action, Event as Seen, Kind, NOT_FROM_A_RUN, Sighting};
 use ringhold_replica::{Asked, Event, Reply, Request, RequestToken, Submission};
 use ringhold_types::{
-    ErrorCode, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome, PartitionKey, RequestId,
-    Sequence, TaskCall, TaskLimits, TaskSpec, Tick, UnixMillis, WhenFull,
+    ErrorCode, FailureKind, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome, PartitionKey,
+    RequestId, Sequence, TaskCall, TaskLimits, TaskSpec, Tick, UnixMillis, WhenFull,
 };
 
 use super::World;
@@ -528,11 +528,17 @@ pub(crate) fn value_of(outcome: &Outcome) -> u64 {
             u64::from_le_bytes(bytes)
         }
         Outcome::Failed(failure) => {
-            let own = NOT_FROM_A_RUN + failure.kind as u64;
+            let own = NOT_FROM_A_RUN + number_of(failure.kind);
             failure.message.parse().unwrap_or(own)
         }
         Outcome::Cancelled => NOT_FROM_A_RUN + 100,
         Outcome::Replaced(_) => NOT_FROM_A_RUN + 101,
         Outcome::DeadLettered(_) => NOT_FROM_A_RUN + 102,
     }
+}
+
+/// The place of a kind of failure among those known; one after the last for any other.
+fn number_of(kind: FailureKind) -> u64 {
+    let place = FailureKind::ALL.iter().position(|known| *known == kind);
+    place.unwrap_or(FailureKind::ALL.len()) as u64
 }

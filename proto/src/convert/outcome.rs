@@ -89,15 +89,13 @@ impl TryFrom<v1::Failure> for Failure {
     }
 }
 
-/// The kind of failure with that stable name.
+/// The kind of failure with that stable name. One that a newer version added keeps its name: what it means to whoever
+/// reads it is in the text beside it, and what is stored or passed on stays the same byte for byte.
 pub(crate) fn failure_kind(name: String) -> Result<FailureKind, ConversionError> {
-    FailureKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
-        .ok_or(ConversionError::UnknownName {
-            field: "failure.kind",
-            name,
-        })
+    FailureKind::from_name(&name).ok_or(ConversionError::UnknownName {
+        field: "failure.kind",
+        name,
+    })
 }
 
 impl From<&ProcessExit> for v1::ProcessExit {
@@ -154,16 +152,33 @@ mod tests {
             Outcome::try_from(v1::Outcome::default()),
             Err(ConversionError::Missing { field: "outcome" })
         );
-        let unknown = v1::Failure {
-            kind: "gravity".into(),
-            ..v1::Failure::default()
-        };
+        let nameless = v1::Failure::default();
+        let name = String::new();
         assert_eq!(
-            Failure::try_from(unknown),
+            Failure::try_from(nameless),
             Err(ConversionError::UnknownName {
                 field: "failure.kind",
-                name: "gravity".into()
+                name
             })
         );
+    }
+
+    #[test]
+    fn an_outcome_with_a_newer_versions_kind_of_failure_is_read_and_passed_on_unchanged() {
+        let failed = v1::Failure {
+            kind: "gravity".into(),
+            message: "it fell".into(),
+            ..v1::Failure::default()
+        };
+        let message = v1::Outcome {
+            outcome: Some(v1::outcome::Outcome::Failed(failed)),
+        };
+        let outcome = Outcome::try_from(message.clone()).expect("readable");
+        let Outcome::Failed(failure) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(failure.kind.as_str(), "gravity");
+        assert_eq!(failure.message, "it fell");
+        assert_eq!(v1::Outcome::from(&outcome), message);
     }
 }
