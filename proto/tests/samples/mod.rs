@@ -1,9 +1,11 @@
 //! One fixed sample of every stored thing; its bytes are in `proto/vectors/stored.json`. Never change one: add another.
 
 mod control;
+mod raft;
 mod ring;
 
 pub(crate) use control::{clusters, commands};
+pub(crate) use raft::{identities, log_ids, raft_entries, raft_snapshots, votes};
 pub(crate) use ring::{entries, parts};
 
 use ringhold_types::{Incarnation, MemberId, ReplicaId};
