@@ -9,7 +9,7 @@ use redb::{
 };
 
 use super::{KeyValue, MetadataStore, Operation, TableName, WriteBatch};
-use crate::StorageError;
+use crate::{FileSystem, RealFileSystem, StorageError};
 
 /// Memory for pages: metadata is small and cold, and a member must stay small when idle.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
@@ -32,10 +32,18 @@ impl RedbStore {
         let path = path.as_ref();
         let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
         match opened {
-            Ok(database) => Ok(Self {
-                database,
-                poisoned: AtomicBool::new(false),
-            }),
+            Ok(database) => {
+                // A new file's name is not durable by itself, and a vote in a file that vanishes is a vote given twice.
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                let folder = folder.unwrap_or(Path::new("."));
+                RealFileSystem
+                    .sync_directory(folder)
+                    .map_err(|error| StorageError::io("flush", folder, error))?;
+                Ok(Self {
+                    database,
+                    poisoned: AtomicBool::new(false),
+                })
+            }
             Err(DatabaseError::DatabaseAlreadyOpen) => Err(StorageError::InUse {
                 path: path.to_path_buf(),
             }),
