@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod environment;
 mod error;
+mod import;
 mod load;
 mod peer;
 mod read;
@@ -21,6 +22,7 @@ mod show;
 mod toml_file;
 mod tree;
 mod unit;
+mod variables;
 mod xml_file;
 mod yaml_file;
 

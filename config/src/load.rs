@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Report;
+use crate::import::Surroundings;
 use crate::tree::Table;
+use crate::variables::Variables;
 use crate::{
     Config, ConfigErrors, Note, Place, check, environment, toml_file, xml_file, yaml_file,
 };
@@ -65,6 +67,10 @@ impl fmt::Display for Loaded {
 impl Config {
     /// Reads `paths`, a later file over an earlier one, then the `RINGHOLD__…` variables among `environment` over all.
     ///
+    /// Files in Hazelcast's form may hold `${name}` and `${name:default}`, which stand for any variable of `environment`,
+    /// and may import others (`<import resource="…"/>`, relative to the importing file; a setting after an import wins
+    /// over it, one before it loses).
+    ///
     /// # Errors
     /// [`ConfigErrors`] with every mistake: files that cannot be read, syntax, unknown settings, values out of range.
     pub fn load(
@@ -73,16 +79,21 @@ impl Config {
     ) -> Result<Loaded, ConfigErrors> {
         let mut report = Report::default();
         let mut root = Table::default();
+        let environment: Vec<(String, String)> = environment.collect();
+        let mut surroundings = Surroundings::new(Variables::new(environment.clone()));
         for (order, path) in (0..).zip(paths) {
             let place = Place::of_source(order, path.display().to_string());
             if let Some((format, text)) = read_file(path, &place, &mut report) {
-                lay_over(&mut root, format, &text, &place, &mut report);
+                surroundings.within(path, |surroundings| {
+                    lay_over(&mut root, format, &text, &place, surroundings, &mut report);
+                });
             }
         }
+        let environment = environment.into_iter();
         finish(root, environment, report)
     }
 
-    /// As [`Config::load`], of texts instead of files.
+    /// As [`Config::load`], of texts instead of files. They can import nothing.
     ///
     /// # Errors
     /// [`ConfigErrors`] with every mistake.
@@ -92,19 +103,31 @@ impl Config {
     ) -> Result<Loaded, ConfigErrors> {
         let mut report = Report::default();
         let mut root = Table::default();
+        let environment: Vec<(String, String)> = environment.collect();
+        let mut surroundings = Surroundings::new(Variables::new(environment.clone()));
         for (order, source) in (0..).zip(sources) {
             let place = Place::of_source(order, source.name.as_str());
-            lay_over(&mut root, source.format, &source.text, &place, &mut report);
+            let text = &source.text;
+            let around = &mut surroundings;
+            lay_over(&mut root, source.format, text, &place, around, &mut report);
         }
+        let environment = environment.into_iter();
         finish(root, environment, report)
     }
 }
 
-fn lay_over(root: &mut Table, format: Format, text: &str, place: &Place, report: &mut Report) {
+fn lay_over(
+    root: &mut Table,
+    format: Format,
+    text: &str,
+    place: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+) {
     let table = match format {
         Format::Toml => toml_file::parse(text, place, report),
-        Format::Xml => xml_file::parse(text, place, report),
-        Format::Yaml => yaml_file::parse(text, place, report),
+        Format::Xml => xml_file::parse(text, place, surroundings, report),
+        Format::Yaml => yaml_file::parse(text, place, surroundings, report),
     };
     for entry in table.0 {
         root.overlay(entry);
@@ -138,18 +161,21 @@ fn read_file(path: &Path, place: &Place, report: &mut Report) -> Option<(Format,
         report.error_with_help(place, "the file's name does not tell its format", help);
         return None;
     };
-    let read = std::fs::metadata(path).and_then(|found| {
-        if found.len() > FILE_BYTES_MAX {
-            let message = format!("has {} bytes, the limit is {FILE_BYTES_MAX}", found.len());
-            return Err(std::io::Error::other(message));
-        }
-        std::fs::read_to_string(path)
-    });
-    match read {
+    match read_text(path) {
         Ok(text) => Some((format, text)),
         Err(error) => {
             report.error(place, format!("cannot be read: {error}"));
             None
         }
     }
+}
+
+/// The text of a file that is not too large to be a configuration.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    let found = std::fs::metadata(path)?;
+    if found.len() > FILE_BYTES_MAX {
+        let message = format!("has {} bytes, the limit is {FILE_BYTES_MAX}", found.len());
+        return Err(std::io::Error::other(message));
+    }
+    std::fs::read_to_string(path)
 }

@@ -24,6 +24,11 @@ impl Place {
         }
     }
 
+    /// The whole of a file that this place imports. It counts as part of the importing source.
+    pub(crate) fn of_imported(&self, source: impl Into<Arc<str>>) -> Self {
+        Self::of_source(self.order, source)
+    }
+
     /// A position in the same source, both counted from 1; line 0 means the whole source.
     pub(crate) fn at(&self, line: u32, column: u32) -> Self {
         Self {

@@ -5,6 +5,7 @@ use roxmltree::{Document, Node as Element};
 use crate::Place;
 use crate::check;
 use crate::error::Report;
+use crate::import::{IMPORT, RESOURCE, Surroundings};
 use crate::peer;
 use crate::tree::{Entry, Node, Table, Value};
 
@@ -16,9 +17,66 @@ const ITEM: &str = "item";
 const NAME: &str = "name";
 
 /// Parses a file with the root `<ringhold>` or `<hazelcast>`.
-pub(crate) fn parse(text: &str, source: &Place, report: &mut Report) -> Table {
-    let document = match Document::parse(text) {
-        Ok(document) => document,
+pub(crate) fn parse(
+    text: &str,
+    source: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+) -> Table {
+    let Some(document) = document(text, source, report) else {
+        return Table::default();
+    };
+    let root = document.root_element();
+    let name = root.tag_name().name();
+    let mut parser = Parser {
+        text,
+        source,
+        surroundings,
+        report,
+    };
+    match name {
+        OWN_ROOT => parser.settings(root, check::EXECUTORS),
+        peer::ROOT => {
+            let table = parser.peer_root(root);
+            Table(peer::translate(table, report))
+        }
+        other => {
+            let message = format!("the root element is <ringhold> or <hazelcast>, found <{other}>");
+            parser.refuse(root, message)
+        }
+    }
+}
+
+/// Reads an imported file, variables replaced and nothing translated yet.
+pub(crate) fn imported(
+    text: &str,
+    source: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+) -> Table {
+    let Some(document) = document(text, source, report) else {
+        return Table::default();
+    };
+    let root = document.root_element();
+    let name = root.tag_name().name();
+    let mut parser = Parser {
+        text,
+        source,
+        surroundings,
+        report,
+    };
+    if name == peer::ROOT {
+        parser.peer_root(root)
+    } else {
+        let message =
+            format!("the root element of an imported file is <hazelcast>, found <{name}>");
+        parser.refuse(root, message)
+    }
+}
+
+fn document<'a>(text: &'a str, source: &Place, report: &mut Report) -> Option<Document<'a>> {
+    match Document::parse(text) {
+        Ok(document) => Some(document),
         Err(error) => {
             let position = error.pos();
             let message = error.to_string();
@@ -26,26 +84,7 @@ pub(crate) fn parse(text: &str, source: &Place, report: &mut Report) -> Table {
             let end = format!(" at {position}");
             let message = message.strip_suffix(&end).unwrap_or(&message);
             report.error(&source.at(position.row, position.col), message);
-            return Table::default();
-        }
-    };
-    let mut parser = Parser {
-        text,
-        source,
-        report,
-    };
-    let root = document.root_element();
-    match root.tag_name().name() {
-        OWN_ROOT => parser.settings(root, check::EXECUTORS),
-        peer::ROOT => {
-            let table = parser.peer_root(root);
-            Table(peer::translate(table, report))
-        }
-        other => {
-            let place = parser.place(root);
-            let message = format!("the root element is <ringhold> or <hazelcast>, found <{other}>");
-            report.error(&place, message);
-            Table::default()
+            None
         }
     }
 }
@@ -53,10 +92,17 @@ pub(crate) fn parse(text: &str, source: &Place, report: &mut Report) -> Table {
 struct Parser<'a> {
     text: &'a str,
     source: &'a Place,
+    surroundings: &'a mut Surroundings,
     report: &'a mut Report,
 }
 
 impl Parser<'_> {
+    fn refuse(&mut self, element: Element<'_, '_>, message: String) -> Table {
+        let place = self.place(element);
+        self.report.error(&place, message);
+        Table::default()
+    }
+
     fn place(&self, element: Element<'_, '_>) -> Place {
         // One past the bracket: where the name begins.
         self.source.at_byte(self.text, element.range().start + 1)
@@ -94,16 +140,39 @@ impl Parser<'_> {
         table
     }
 
-    /// Only what we understand is read closely: other sections may repeat elements as they like.
+    /// Only what we understand is read closely: other sections may repeat elements as they like. An import counts where it
+    /// stands, as in the peer: what comes after it is laid over it.
     fn peer_root(&mut self, root: Element<'_, '_>) -> Table {
         let mut table = Table::default();
+        // What this file itself says, to notice what it says twice.
+        let (mut own, mut own_executors) = (Table::default(), Table::default());
         for child in root.children().filter(Element::is_element) {
             let place = self.place(child);
             match child.tag_name().name() {
-                peer::EXECUTORS => self.executor(&mut table, child),
-                check::CLUSTER_NAME => {
-                    let entry = self.entry(child);
-                    self.add(&mut table, entry);
+                peer::EXECUTORS | check::CLUSTER_NAME => {
+                    let mut piece = Table::default();
+                    self.section(&mut piece, child);
+                    let variables = &self.surroundings.variables;
+                    variables.replace_all(&mut piece, self.report);
+                    for entry in piece.0 {
+                        match &entry.node.value {
+                            Value::Table(executors) => {
+                                for executor in &executors.0 {
+                                    self.add(&mut own_executors, executor.clone());
+                                }
+                            }
+                            _ => self.add(&mut own, entry.clone()),
+                        }
+                        table.overlay(entry);
+                    }
+                }
+                IMPORT => {
+                    let resource = child.attribute(RESOURCE).unwrap_or_default();
+                    let imported = self.surroundings.import(resource, &place, self.report);
+                    imported
+                        .0
+                        .into_iter()
+                        .for_each(|entry| table.overlay(entry));
                 }
                 other => {
                     let node = Node {
@@ -119,6 +188,15 @@ impl Parser<'_> {
             }
         }
         table
+    }
+
+    fn section(&mut self, table: &mut Table, element: Element<'_, '_>) {
+        if element.tag_name().name() == peer::EXECUTORS {
+            self.executor(table, element);
+        } else {
+            let entry = self.entry(element);
+            self.add(table, entry);
+        }
     }
 
     fn executor(&mut self, table: &mut Table, element: Element<'_, '_>) {

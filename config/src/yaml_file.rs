@@ -5,17 +5,48 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use crate::Place;
 use crate::error::Report;
-use crate::peer;
+use crate::import::{IMPORT, Surroundings};
 use crate::tree::{Entry, Node, Table, Value};
+use crate::{Place, check, peer};
 
 /// The keys of which one may hold everything.
 const OWN_ROOT: &str = "ringhold";
 
 /// Parses a file. Under a key `hazelcast` it is in Hazelcast's form; under `ringhold`, or without either, in ours, where
 /// Hazelcast's `durable-executor-service` is understood as well.
-pub(crate) fn parse(text: &str, source: &Place, report: &mut Report) -> Table {
+pub(crate) fn parse(
+    text: &str,
+    source: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+) -> Table {
+    root(table(text, source, report), surroundings, report)
+}
+
+/// Reads an imported file, variables replaced and nothing translated yet.
+pub(crate) fn imported(
+    text: &str,
+    source: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+) -> Table {
+    let mut found = table(text, source, report);
+    let place = found.0.iter().position(|entry| entry.key == peer::ROOT);
+    match place.map(|place| found.0.swap_remove(place).node.value) {
+        Some(Value::Table(inner)) => peer_table(inner, surroundings, report),
+        _ => {
+            let message = format!(
+                "an imported file holds everything under the key `{}`",
+                peer::ROOT
+            );
+            report.error(source, message);
+            Table::default()
+        }
+    }
+}
+
+fn table(text: &str, source: &Place, report: &mut Report) -> Table {
     let parsed: Spanned<Yaml> = match serde_saphyr::from_str(text) {
         Ok(parsed) => parsed,
         // A file without a document configures nothing.
@@ -35,7 +66,7 @@ pub(crate) fn parse(text: &str, source: &Place, report: &mut Report) -> Table {
         }
     };
     match node(parsed, source).value {
-        Value::Table(table) => root(table, report),
+        Value::Table(table) => table,
         Value::Nothing => Table::default(),
         other => {
             report.error(
@@ -64,13 +95,14 @@ fn message(error: &serde_saphyr::Error) -> String {
         .to_owned()
 }
 
-fn root(table: Table, report: &mut Report) -> Table {
+fn root(table: Table, surroundings: &mut Surroundings, report: &mut Report) -> Table {
     let mut result = Table::default();
     for entry in table.0 {
         let Entry { key, node, .. } = &entry;
         match (key.as_str(), &node.value) {
             (peer::ROOT, Value::Table(inner)) => {
-                for entry in peer::translate(inner.clone(), report) {
+                let inner = peer_table(inner.clone(), surroundings, report);
+                for entry in peer::translate(inner, report) {
                     result.overlay(entry);
                 }
             }
@@ -80,12 +112,47 @@ fn root(table: Table, report: &mut Report) -> Table {
                 }
             }
             (peer::EXECUTORS, _) => {
-                for entry in peer::translate(Table(vec![entry]), report) {
+                let inner = peer_table(Table(vec![entry]), surroundings, report);
+                for entry in peer::translate(inner, report) {
                     result.overlay(entry);
                 }
             }
             _ => result.overlay(entry),
         }
+    }
+    result
+}
+
+/// A table in the peer's form with its variables replaced, laid over what it imports. Only what we understand is looked
+/// at: elsewhere a variable may stay without a value.
+fn peer_table(table: Table, surroundings: &mut Surroundings, report: &mut Report) -> Table {
+    let is_import = |entry: &Entry| entry.key == IMPORT;
+    let (imports, own): (Vec<Entry>, Vec<Entry>) = table.0.into_iter().partition(is_import);
+    let mut result = Table::default();
+    for import in imports {
+        let resources = match import.node.value {
+            Value::List(items) => items,
+            _ => vec![import.node],
+        };
+        for resource in resources {
+            let Value::Text(name) = &resource.value else {
+                let message = format!("`{IMPORT}` lists files, found {}", resource.value.shown());
+                report.error(&resource.place, message);
+                continue;
+            };
+            let imported = surroundings.import(name, &resource.place, report);
+            imported
+                .0
+                .into_iter()
+                .for_each(|entry| result.overlay(entry));
+        }
+    }
+    for entry in own {
+        let mut piece = Table(vec![entry]);
+        if [peer::EXECUTORS, check::CLUSTER_NAME].contains(&piece.0[0].key.as_str()) {
+            surroundings.variables.replace_all(&mut piece, report);
+        }
+        piece.0.into_iter().for_each(|entry| result.overlay(entry));
     }
     result
 }
