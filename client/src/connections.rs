@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use ringhold_types::limits::MESSAGE_BYTES_MAX;
+use ringhold_types::limits::{ANSWER_BYTES_MAX, MESSAGE_BYTES_MAX};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::BuildError;
@@ -129,7 +129,7 @@ pub(crate) fn executor_service(
     channel: Channel,
 ) -> ringhold_proto::v1::executor_service_client::ExecutorServiceClient<Channel> {
     ringhold_proto::v1::executor_service_client::ExecutorServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(ANSWER_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn cluster_service(
     channel: Channel,
 ) -> ringhold_proto::v1::cluster_service_client::ClusterServiceClient<Channel> {
     ringhold_proto::v1::cluster_service_client::ClusterServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 #[cfg(test)]

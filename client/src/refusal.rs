@@ -67,6 +67,8 @@ impl Miss {
             self.code(),
             Some(
                 ErrorCode::ExecutorFull
+                    | ErrorCode::DiskFull
+                    | ErrorCode::TooManyWaiters
                     | ErrorCode::NotEnoughCopies
                     | ErrorCode::TooLarge
                     | ErrorCode::InvalidArgument

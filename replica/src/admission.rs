@@ -243,6 +243,10 @@ impl Primary {
         if self.find_duplicate(core, context, token, &submission.task) {
             return Submitted::Done;
         }
+        if submission.disk_full {
+            context.answer(token, disk_full());
+            return Submitted::Done;
+        }
         if self.seats(core, context) < core.configuration.min_copies {
             context.note(Note::TooFewCopies(core.partition));
             let text = format!(
@@ -483,6 +487,15 @@ impl Primary {
             }
         }
     }
+}
+
+/// No new task is stored; work that was promised still ends, for which there is room in reserve.
+fn disk_full() -> Reply {
+    retry_later(
+        ErrorCode::DiskFull,
+        "the primary's disk is nearly full; free room there, or drain it".to_owned(),
+        RETRY_AFTER,
+    )
 }
 
 /// The key is in use for another task.

@@ -4,7 +4,7 @@
 use ringhold_ringbuffer::{EntryState, LogEntry, Op};
 use ringhold_types::{AttemptNumber, AttemptToken, Lsn, MemberId, Outcome, Sequence, Term};
 
-use crate::attempts::LocalState;
+use crate::attempts::{LocalState, end_bytes};
 use crate::context::Context;
 use crate::core::Core;
 use crate::effect::{Effects, Note};
@@ -390,6 +390,48 @@ pub(crate) fn offer_for(
     offer
 }
 
+/// Reports of one offer, in bytes, and of all offers of a partition that go out together: a member that was frozen may
+/// have finished much, and its messages must neither break the stream nor hold up heartbeats. What is left follows when
+/// the primary has taken the first.
+const OFFER_BYTES_MAX: usize = ringhold_types::limits::PREPARE_BYTES_MAX;
+const OFFERS_BYTES_MAX: usize = 8 * OFFER_BYTES_MAX;
+
+/// An offer as messages of bounded size; none if there is nothing to offer. Each stands by itself.
+pub(crate) fn split(offer: AttemptOffer) -> Vec<AttemptOffer> {
+    let AttemptOffer {
+        partition,
+        start,
+        running,
+        finished,
+    } = offer;
+    let part = |running, finished| AttemptOffer {
+        partition,
+        start,
+        running,
+        finished,
+    };
+    let mut parts = Vec::new();
+    let mut reports = Vec::new();
+    let (mut bytes, mut all) = (0, 0);
+    for (token, end) in finished {
+        let size = end_bytes(&end);
+        if all + size > OFFERS_BYTES_MAX && all > 0 {
+            break;
+        }
+        if bytes + size > OFFER_BYTES_MAX && !reports.is_empty() {
+            parts.push(part(Vec::new(), std::mem::take(&mut reports)));
+            bytes = 0;
+        }
+        bytes += size;
+        all += size;
+        reports.push((token, end));
+    }
+    if !reports.is_empty() || !running.is_empty() {
+        parts.push(part(running, reports));
+    }
+    parts
+}
+
 /// Tells an executing member what became of an attempt.
 fn tell<R: Rules>(
     core: &Core,
@@ -476,4 +518,76 @@ fn op_of(token: AttemptToken, end: AttemptEnd) -> Option<Op> {
             attempt,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use ringhold_types::{ExecutorId, PartitionKey, PartitionNumber, StartNonce, TaskResult};
+
+    fn offer(finished: u64, bytes: usize) -> AttemptOffer {
+        let partition = PartitionKey {
+            executor: ExecutorId(1),
+            partition: PartitionNumber(2),
+        };
+        let token = |bits| AttemptToken {
+            partition,
+            sequence: Sequence::from_bits(bits),
+            term: Term(3),
+            attempt: AttemptNumber(1),
+        };
+        let result = TaskResult {
+            payload: vec![7; bytes].into(),
+            ..TaskResult::default()
+        };
+        let end = AttemptEnd::Succeeded(Arc::new(result));
+        AttemptOffer {
+            partition,
+            start: StartNonce(4),
+            running: vec![token(1_000)],
+            finished: (0..finished)
+                .map(|bits| (token(bits), end.clone()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn reports_are_offered_in_messages_of_bounded_size_oldest_first() {
+        let parts = split(offer(12, 2 * OFFER_BYTES_MAX / 3));
+        let sizes = parts.iter().map(|part| {
+            part.finished
+                .iter()
+                .map(|(_, end)| end_bytes(end))
+                .sum::<usize>()
+        });
+        assert!(sizes.clone().all(|size| size <= OFFER_BYTES_MAX));
+        assert!(sizes.sum::<usize>() <= OFFERS_BYTES_MAX);
+        let offered: Vec<u64> = parts
+            .iter()
+            .flat_map(|part| part.finished.iter().map(|(token, _)| token.sequence.bits()))
+            .collect();
+        assert_eq!(offered, (0..12).collect::<Vec<u64>>());
+        let running: usize = parts.iter().map(|part| part.running.len()).sum();
+        assert_eq!(running, 1, "what runs is named once");
+    }
+
+    #[test]
+    fn one_report_larger_than_a_message_should_be_still_goes_out_alone() {
+        let parts = split(offer(2, OFFERS_BYTES_MAX + 1));
+        assert_eq!(parts.len(), 1);
+        assert_eq!(
+            parts[0].finished.len(),
+            1,
+            "the rest follows when it was taken"
+        );
+    }
+
+    #[test]
+    fn nothing_to_offer_is_no_message() {
+        let mut nothing = offer(0, 0);
+        nothing.running.clear();
+        assert!(split(nothing).is_empty());
+    }
 }

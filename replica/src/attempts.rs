@@ -205,7 +205,8 @@ const fn highest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
 }
 
 /// Bytes of a report that count towards the bound.
-fn end_bytes(end: &AttemptEnd) -> usize {
+/// Bytes of variable length that a report carries.
+pub(crate) fn end_bytes(end: &AttemptEnd) -> usize {
     let process = |exit: Option<&ProcessExit>| {
         exit.map_or(0, |exit| {
             exit.standard_output.len() + exit.standard_error.len()

@@ -6,13 +6,13 @@ use ringhold_types::{
     AttemptToken, Configuration, ControlIndex, ErrorCode, MemberId, PartitionKey, StartNonce, Tick,
 };
 
-use crate::adoption::{heed, offer_for};
+use crate::adoption::{heed, offer_for, split};
 use crate::attempts::LocalAttempts;
 use crate::context::{Context, Shared};
 use crate::effect::{Effects, PersistToken};
 use crate::event::{AttemptEnd, Event, RecoveredReplica};
 use crate::lease::Leases;
-use crate::message::{AttemptAnswer, AttemptOffer, Heartbeat, HeartbeatReply, PeerMessage};
+use crate::message::{AttemptAnswer, Heartbeat, HeartbeatReply, PeerMessage};
 use crate::pool::Pools;
 use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
@@ -410,14 +410,11 @@ impl<R: Rules> Member<R> {
         }
         self.offer_at = now.after(self.shared.timing.offer);
         for (partition, primary) in self.foreign() {
-            let offer: AttemptOffer =
-                offer_for(&self.shared.attempts, partition, self.shared.start);
-            let empty = offer.running.is_empty() && offer.finished.is_empty();
-            if !empty {
-                effects
-                    .send
-                    .push((primary, PeerMessage::AttemptOffer(offer)));
-            }
+            let offer = offer_for(&self.shared.attempts, partition, self.shared.start);
+            let messages = split(offer).into_iter().map(PeerMessage::AttemptOffer);
+            effects
+                .send
+                .extend(messages.map(|message| (primary, message)));
         }
     }
 

@@ -243,6 +243,7 @@ fn a_request_is_told_at_its_deadline_what_is_known() {
         task: std::sync::Arc::new(task("b")),
         delay: None,
         now: UnixMillis(0),
+        disk_full: false,
     };
     let stored = world.ask_within(1, Request::Submit(submission), 200);
     world.run(300);

@@ -16,6 +16,9 @@ pub const RESULT_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of one gRPC message; the usual default of gRPC libraries, so that no client has to be configured.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest answer of a member, in bytes: an entry with its task and its outcome, or a page of them, with room to spare.
+/// Whoever asks, a client or a forwarding member, has to take as much.
+pub const ANSWER_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Most labels of a task, and most bytes of one label's name plus value.
 pub const LABELS_MAX: usize = 32;
 /// Most bytes of one label's name plus value.

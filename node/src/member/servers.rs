@@ -180,7 +180,7 @@ async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
     let (health, health_service) = tonic_health::server::health_reporter();
     let executor = ExecutorServiceServer::new(ExecutorServiceImpl::new(api.clone()))
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX * 4);
+        .max_encoding_message_size(limits::ANSWER_BYTES_MAX);
     let cluster = ClusterServiceServer::new(ClusterServiceImpl::new(api));
     health
         .set_serving::<ExecutorServiceServer<ExecutorServiceImpl>>()

@@ -3,6 +3,7 @@
 //! While one flush runs the next batches queue up, so that the following flush covers them all: group commit without a
 //! timer (DESIGN §4).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::spawn;
 
-/// Batches that may wait for the disk. The driver waits beyond it: a disk that slow is the limit of the member.
+/// Batches on their way to the thread. Further ones stay with the driver, which then takes no new requests, but goes on
+/// with heartbeats, leases and what is under way: bounded, since a partition has a bound on what is not committed.
 const BATCHES_QUEUED_MAX: usize = 4096;
 /// Partitions asked for a copy at a time, so that copying forward never starves new work.
 const COPY_FORWARD_MOST: usize = 4;
@@ -55,6 +57,8 @@ pub enum CommitterError {
 /// The driver's end of the committer's thread.
 pub struct Committer {
     batches: Option<mpsc::Sender<Batch>>,
+    /// What the queue has no room for, in order.
+    behind: VecDeque<Batch>,
     report: watch::Receiver<CommitterReport>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -73,25 +77,48 @@ impl Committer {
             .map_err(CommitterError::Start)?;
         Ok(Self {
             batches: Some(batches),
+            behind: VecDeque::new(),
             report,
             thread: Some(thread),
         })
     }
 
-    /// Hands records over; `token` is reported once they are on disk.
+    /// Hands records over; `token` is reported once they are on disk. Never waits: the caller has leases to keep.
     ///
     /// # Errors
     /// [`CommitterError::Stopped`] when the thread has ended.
-    pub async fn hand_over(
-        &self,
+    pub fn hand_over(
+        &mut self,
         records: Vec<LogRecord>,
         token: PersistToken,
     ) -> Result<(), CommitterError> {
+        self.behind.push_back(Batch { records, token });
+        self.catch_up()
+    }
+
+    /// Passes on what had no room in the queue before. To be called after each report of the thread.
+    ///
+    /// # Errors
+    /// [`CommitterError::Stopped`] when the thread has ended.
+    pub fn catch_up(&mut self) -> Result<(), CommitterError> {
         let batches = self.batches.as_ref().ok_or(CommitterError::Stopped)?;
-        batches
-            .send(Batch { records, token })
-            .await
-            .map_err(|_| CommitterError::Stopped)
+        while !self.behind.is_empty() {
+            let place = match batches.try_reserve() {
+                Ok(place) => place,
+                Err(mpsc::error::TrySendError::Full(())) => return Ok(()),
+                Err(mpsc::error::TrySendError::Closed(())) => return Err(CommitterError::Stopped),
+            };
+            if let Some(batch) = self.behind.pop_front() {
+                place.send(batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the disk is so far behind that no new work should be taken.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// Follows what is on disk.
@@ -103,6 +130,7 @@ impl Committer {
 
 impl Drop for Committer {
     /// Lets the thread write what it was given, and waits for it: the directory is free for the next start afterwards.
+    /// On a full disk it gives up instead; nothing of that was promised to anybody.
     fn drop(&mut self) {
         self.batches = None;
         if let Some(thread) = self.thread.take() {
@@ -122,6 +150,7 @@ fn run(
         batches,
         reports,
         timer,
+        written: PersistToken::default(),
     };
     if let Err(error) = writer.write_until_closed() {
         tracing::error!(%error, "the log failed; the member stops");
@@ -137,6 +166,8 @@ struct Writer<'a> {
     reports: &'a watch::Sender<CommitterReport>,
     /// Waits with a limit of time, for nothing else.
     timer: &'a Runtime,
+    /// Everything up to this token was appended.
+    written: PersistToken,
 }
 
 /// What a wait for the next batch ended with.
@@ -189,17 +220,17 @@ impl Writer<'_> {
 
     /// Writes `first` and everything that queued up behind it, then flushes once.
     fn commit(&mut self, first: Batch) -> Result<(), StorageError> {
-        let mut token = first.token;
         self.append(&first.records)?;
+        self.written = first.token;
         while let Ok(next) = self.batches.try_recv() {
             self.append(&next.records)?;
-            token = next.token;
+            self.written = next.token;
         }
         self.log.sync()?;
         let copy_forward = self.log.copy_forward_wanted(COPY_FORWARD_MOST);
         let nearly_full = self.log.is_nearly_full();
         self.reports.send_modify(|report| {
-            report.persisted = token;
+            report.persisted = self.written;
             report.copy_forward = copy_forward;
             report.nearly_full = nearly_full;
         });
@@ -207,14 +238,21 @@ impl Writer<'_> {
     }
 
     /// Appends, waiting for room as long as the disk is full: what was handed over was promised to nobody yet, and nothing
-    /// may be dropped from the middle of a log.
+    /// may be dropped from the middle of a log. What was written before is flushed and reported meanwhile.
     fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
         loop {
             match self.log.append(records) {
-                Err(StorageError::DiskFull { path }) => {
-                    tracing::error!(path = %path.display(), "the disk is full; the log waits for room");
+                Err(StorageError::DiskFull { path }) if !self.batches.is_closed() => {
                     self.log.sync()?;
-                    self.reports.send_modify(|report| report.nearly_full = true);
+                    let written = self.written;
+                    let is_news = self.reports.send_if_modified(|report| {
+                        report.copy_forward.clear();
+                        let persisted = std::mem::replace(&mut report.persisted, written);
+                        !std::mem::replace(&mut report.nearly_full, true) || persisted < written
+                    });
+                    if is_news {
+                        tracing::error!(path = %path.display(), "the disk is full; the log waits for room");
+                    }
                     std::thread::sleep(DISK_FULL_PAUSE);
                     self.log.prepare()?;
                 }
@@ -226,8 +264,15 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ringhold_storage::{LogStatistics, MemoryDisk, MemoryLog};
+    use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use bytes::Bytes;
+    use ringhold_storage::conformance::entry;
+    use ringhold_storage::{
+        LogOptions, LogStatistics, MemoryDisk, MemoryLog, SegmentedLog, SimulatedFileSystem,
+    };
+    use ringhold_types::ClusterId;
 
     use super::*;
 
@@ -284,9 +329,9 @@ mod tests {
             full: Arc::clone(&full),
             known_full: false,
         };
-        let committer = Committer::start(Box::new(log)).expect("starts");
+        let mut committer = Committer::start(Box::new(log)).expect("starts");
         let mut reports = committer.reports();
-        let handed = committer.hand_over(Vec::new(), PersistToken(1)).await;
+        let handed = committer.hand_over(Vec::new(), PersistToken(1));
         handed.expect("taken");
         let nearly_full = reports.wait_for(|report| report.nearly_full);
         let noticed = tokio::time::timeout(PATIENCE, nearly_full).await;
@@ -295,5 +340,88 @@ mod tests {
         let room = reports.wait_for(|report| !report.nearly_full);
         let noticed = tokio::time::timeout(PATIENCE, room).await;
         noticed.expect("in time").expect("runs");
+    }
+
+    const PAYLOAD: usize = 300;
+
+    fn committer_on(disk: &SimulatedFileSystem) -> Committer {
+        let options = LogOptions {
+            segment_bytes: 16 * 1024,
+            zero_bytes: 4096,
+            cluster: ClusterId(7),
+        };
+        let opened = SegmentedLog::open_on(Arc::new(disk.clone()), Path::new("/data/log"), options);
+        let (log, _) = opened.expect("opens");
+        Committer::start(Box::new(log)).expect("there is a thread")
+    }
+
+    fn records(lsn: u64) -> Vec<LogRecord> {
+        vec![LogRecord {
+            payload: Bytes::from(vec![0xee; PAYLOAD]),
+            ..entry(1, lsn)
+        }]
+    }
+
+    async fn reported(
+        committer: &Committer,
+        wanted: impl FnMut(&CommitterReport) -> bool,
+    ) -> CommitterReport {
+        let mut reports = committer.reports();
+        let seen = tokio::time::timeout(PATIENCE, reports.wait_for(wanted)).await;
+        seen.expect("in time").expect("the thread runs").clone()
+    }
+
+    /// Writes until the disk is full; returns the last token that was handed over.
+    async fn fill(committer: &mut Committer, disk: &SimulatedFileSystem) -> u64 {
+        committer
+            .hand_over(records(1), PersistToken(1))
+            .expect("runs");
+        reported(committer, |report| report.persisted == PersistToken(1)).await;
+        disk.set_capacity(Some(disk.used()));
+        let last = BATCHES_QUEUED_MAX as u64 + 500;
+        for token in 2..=last {
+            committer
+                .hand_over(records(token), PersistToken(token))
+                .expect("runs");
+        }
+        last
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_never_makes_the_driver_wait_and_everything_is_written_when_there_is_room()
+    {
+        let disk = SimulatedFileSystem::new();
+        let mut committer = committer_on(&disk);
+        let last = fill(&mut committer, &disk).await;
+        let full = reported(&committer, |report| report.nearly_full).await;
+        assert!(full.persisted < PersistToken(last));
+        assert!(full.failed.is_none());
+        assert!(committer.is_behind(), "new work is to wait");
+        disk.set_capacity(None);
+        let mut reports = committer.reports();
+        while committer.is_behind() {
+            reports.changed().await.expect("the thread runs");
+            committer.catch_up().expect("runs");
+        }
+        let written = reported(&committer, |report| report.persisted == PersistToken(last)).await;
+        assert!(!written.nearly_full);
+    }
+
+    #[tokio::test]
+    async fn a_member_with_a_full_disk_can_be_stopped() {
+        let disk = SimulatedFileSystem::new();
+        let mut committer = committer_on(&disk);
+        fill(&mut committer, &disk).await;
+        reported(&committer, |report| report.nearly_full).await;
+        let (ended, end) = std::sync::mpsc::channel();
+        let stopping = spawn::thread("stop", move || {
+            drop(committer);
+            let _nobody_waits = ended.send(());
+        });
+        assert!(end.recv_timeout(PATIENCE).is_ok(), "the thread ends");
+        stopping
+            .expect("there is a thread")
+            .join()
+            .expect("no panic");
     }
 }

@@ -171,7 +171,7 @@ impl Driver {
             if let Some(reason) = effects.fatal.take() {
                 return Err(reason);
             }
-            self.perform(effects).await?;
+            self.perform(effects)?;
             self.publish();
         }
     }
@@ -202,7 +202,7 @@ impl Driver {
             Some(report) = self.reports.recv() => self.on_attempt(report, effects),
             Some(event) = self.notices.recv() => self.on_notice(event, effects),
             Some(token) = self.gone.recv() => self.on_gone(token, effects),
-            Some(question) = self.questions.recv() => self.on_question(question, effects),
+            Some(question) = self.questions.recv(), if !self.committer.is_behind() => self.on_question(question, effects),
             () = sleep => self.step(Event::Timer, effects),
         }
     }
@@ -225,7 +225,9 @@ impl Driver {
                 self.on_notice(event, effects);
             } else if let Ok(token) = self.gone.try_recv() {
                 self.on_gone(token, effects);
-            } else if let Ok(question) = self.questions.try_recv() {
+            } else if !self.committer.is_behind()
+                && let Ok(question) = self.questions.try_recv()
+            {
                 self.on_question(question, effects);
             } else {
                 return;
@@ -300,6 +302,10 @@ impl Driver {
             effects.fatal = Some(format!("the log failed: {error}"));
             return;
         }
+        if let Err(error) = self.committer.catch_up() {
+            effects.fatal = Some(format!("nothing can be stored any more: {error}"));
+            return;
+        }
         if report.persisted > self.persisted {
             self.persisted = report.persisted;
             self.step(Event::Persisted(report.persisted), effects);
@@ -338,12 +344,16 @@ impl Driver {
     }
 
     fn on_question(&mut self, question: Question, effects: &mut Effects) {
+        // Its caller went away while it was queued, and the notice of that may have overtaken it.
+        if question.answer.is_closed() {
+            return;
+        }
         self.callers.insert(question.asked.token, question.answer);
         self.step(Event::Asked(question.asked), effects);
     }
 
     /// Persist, send, reply, start: in this order (DESIGN §4).
-    async fn perform(&mut self, effects: Effects) -> Result<(), String> {
+    fn perform(&mut self, effects: Effects) -> Result<(), String> {
         if let Some(token) = effects.persist_token {
             self.counters.records += effects.persist.len() as u64;
             let records = effects
@@ -351,7 +361,7 @@ impl Driver {
                 .iter()
                 .map(super::records::to_log_record)
                 .collect();
-            let handed = self.committer.hand_over(records, token).await;
+            let handed = self.committer.hand_over(records, token);
             handed.map_err(|error| format!("nothing can be stored any more: {error}"))?;
         }
         self.counters.messages_sent += effects.send.len() as u64;

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use ringhold_control::{Cluster, MemberState};
 use ringhold_proto::convert::cluster_bytes;
 use ringhold_proto::internal::PeerBatch;
 use ringhold_proto::internal::peer_service_server::PeerService;
@@ -101,6 +102,10 @@ async fn take(
         let message = format!("this member belongs to cluster {own}");
         return Err(api_error(ErrorCode::WrongCluster, message).into_status());
     }
+    let (from, start) = (MemberId(batch.from_member), StartNonce(batch.from_start));
+    if !judge(&driver.view().cluster, from, start)? {
+        return Ok(());
+    }
     let messages: Result<Vec<PeerMessage>, _> = batch
         .messages
         .into_iter()
@@ -108,10 +113,28 @@ async fn take(
         .collect();
     match messages {
         Ok(messages) => {
-            driver.deliver(MemberId(batch.from_member), messages).await;
+            driver.deliver(from, messages).await;
             Ok(())
         }
         // A message that this version does not know is never taken for something else.
         Err(error) => Err(api_error(ErrorCode::InvalidArgument, error.to_string()).into_status()),
+    }
+}
+
+/// Whether a batch is to be heeded, as far as this member has applied the control plane's state.
+///
+/// # Errors
+/// A member that was forgotten, or that the cluster never had, is told so and its stream ends: it may run on for long
+/// after the operator said that it had ended.
+fn judge(cluster: &Cluster, from: MemberId, start: StartNonce) -> Result<bool, Status> {
+    let record = cluster.members().get(&from);
+    match record.filter(|record| record.state != MemberState::Forgotten) {
+        // A batch of another process start than the recorded one is old, or this member is behind; what matters is
+        // repeated.
+        Some(record) => Ok(record.start == start),
+        None => {
+            let message = format!("member {from} is not, or no longer, a member of this cluster");
+            Err(api_error(ErrorCode::FailedPrecondition, message).into_status())
+        }
     }
 }

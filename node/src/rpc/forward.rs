@@ -14,7 +14,8 @@ use tonic::{Request, Status};
 
 use super::api_error;
 
-/// Marks a request that a member forwarded: it is not forwarded again.
+/// Marks a request that a member forwarded, which is not forwarded again, and carries the number of the connection that
+/// it came by.
 pub(super) const FORWARDED: &str = "ringhold-forwarded";
 /// A member that cannot be connected to in this time is asked again after the next change of the view.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -24,6 +25,40 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// A client of another member.
 pub(super) type Client = ExecutorServiceClient<Channel>;
+
+/// The way on to the primary, for one call.
+pub(super) struct Onward {
+    /// The primary's service.
+    pub(super) client: Client,
+    /// Time that is left.
+    pub(super) patience: Duration,
+    /// The connection by which the caller came to this member; waiters are bounded by it at the primary too.
+    pub(super) connection: u64,
+}
+
+impl Onward {
+    /// A request with the mark of a forwarded one, the time that is left and where it came from.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert(FORWARDED, MetadataValue::from(self.connection));
+        request.set_timeout(self.patience);
+        request
+    }
+}
+
+/// The connection that a forwarded request came by; `None` for one that was not forwarded.
+pub(super) fn forwarded_from<T>(request: &Request<T>) -> Option<u64> {
+    let value = request.metadata().get(FORWARDED)?;
+    // The mark counts whatever it carries: a request is never forwarded twice.
+    Some(
+        value
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default(),
+    )
+}
 
 /// Keeps one channel per member.
 pub(super) struct Forwarder {
@@ -51,7 +86,7 @@ impl Forwarder {
         debug_assert_ne!(to, self.member, "a member does not forward to itself");
         let channel = self.channel(to, &record.info.client_address)?;
         Ok(ExecutorServiceClient::new(channel)
-            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(limits::ANSWER_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX))
     }
 
@@ -78,16 +113,6 @@ impl Forwarder {
         channels.insert(to, (address.to_owned(), channel.clone()));
         Ok(channel)
     }
-}
-
-/// A request with the mark of a forwarded one and the time that is left.
-pub(super) fn forwarded<T>(message: T, patience: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request
-        .metadata_mut()
-        .insert(FORWARDED, MetadataValue::from_static("1"));
-    request.set_timeout(patience);
-    request
 }
 
 /// What another member answered, or that it did not answer.

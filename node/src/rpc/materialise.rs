@@ -19,7 +19,9 @@ const QUEUED_MAX: usize = 4096;
 /// Partitions of one command.
 const PARTITIONS_PER_COMMAND_MAX: usize = 1024;
 /// How long one command may take before it is proposed again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Times that a command is proposed: as long as the submits that wait for it, which nobody else proposes for.
+const TRIES: u32 = 15;
 
 /// Collects partitions and marks them together. Cheap to clone.
 #[derive(Clone)]
@@ -94,12 +96,22 @@ async fn propose_in_batches(control: ControlPlane, mut queue: mpsc::Receiver<Par
                 executor,
                 partitions,
             };
-            match control.propose(command, PATIENCE).await {
-                Ok(Response::Refused(reason)) => tracing::warn!(%reason, "materialise refused"),
-                Ok(_) => {}
-                // The waiting submits run into their deadlines or are retried; either way they ask again.
-                Err(error) => tracing::debug!(%error, "materialise without answer"),
+            propose(&control, &command).await;
+        }
+    }
+}
+
+/// Proposes until there is an answer: the command may be lost with the Raft leader that it was given to, and marking a
+/// partition twice changes nothing.
+async fn propose(control: &ControlPlane, command: &Command) {
+    for _ in 0..TRIES {
+        match control.propose(command.clone(), PATIENCE).await {
+            Ok(Response::Refused(reason)) => {
+                tracing::warn!(%reason, "partitions could not be opened");
+                return;
             }
+            Ok(_) => return,
+            Err(error) => tracing::debug!(%error, "partitions are not opened yet"),
         }
     }
 }

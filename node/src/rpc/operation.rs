@@ -8,7 +8,7 @@ use ringhold_types::{ErrorCode, MemberId, PartitionKey, Tick};
 
 use super::api::Api;
 use super::api_error;
-use super::forward::Client;
+use super::forward::Onward;
 
 /// First pause before asking again; doubles up to [`PAUSE_MAX`]. A change of the view ends a pause early.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -42,8 +42,7 @@ pub(super) trait Operation: Sync {
     /// Has another member do it.
     fn there(
         &self,
-        client: Client,
-        patience: Duration,
+        onward: Onward,
         tries: u32,
     ) -> impl Future<Output = Result<Self::Answer, ApiError>> + Send;
 }
@@ -96,10 +95,12 @@ impl Api {
             }
             Some(primary) if call.forwarded => Err(self.not_primary(partition, primary.member)),
             Some(primary) => {
-                let client = self.forwarder.client(&cluster, primary.member)?;
-                operation
-                    .there(client, self.clock.until(call.deadline), tries)
-                    .await
+                let onward = Onward {
+                    client: self.forwarder.client(&cluster, primary.member)?,
+                    patience: self.clock.until(call.deadline),
+                    connection: call.connection,
+                };
+                operation.there(onward, tries).await
             }
             None => Err(api_error(
                 ErrorCode::Unavailable,

@@ -107,9 +107,8 @@ async fn propose(api: &Api, command: Command) -> Result<Response, ApiError> {
 
 fn refusal(api: &Api, reason: &Refused) -> ApiError {
     let code = match reason {
-        Refused::Invalid { .. } | Refused::ExecutorDiffers { .. } => {
-            ErrorCode::InvalidConfiguration
-        }
+        Refused::Invalid { .. } => ErrorCode::InvalidConfiguration,
+        Refused::ExecutorDiffers { .. } => ErrorCode::AlreadyExists,
         Refused::Unknown => ErrorCode::InvalidArgument,
         _ => ErrorCode::FailedPrecondition,
     };

@@ -1,13 +1,11 @@
 //! Cancel.
 
-use std::time::Duration;
-
 use ringhold_proto::{ApiError, v1};
 use ringhold_replica::Request;
 use ringhold_types::{PartitionKey, Sequence};
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::{forward, task_id};
 
@@ -48,17 +46,12 @@ impl Operation for Cancel {
         Ok(v1::CancelResponse {})
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<Self::Answer, ApiError> {
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<Self::Answer, ApiError> {
         let request = v1::CancelRequest {
             cluster_id: None,
             id: Some(self.message.clone()),
         };
-        let answer = client.cancel(forward::forwarded(request, patience)).await;
+        let answer = onward.client.cancel(onward.request(request)).await;
         answer.map_err(|status| forward::from_status(&status))?;
         Ok(v1::CancelResponse {})
     }

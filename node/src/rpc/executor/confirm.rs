@@ -1,14 +1,13 @@
 //! ConfirmRetrieved: outcomes have reached their caller, so that a full ring may overwrite them (PROTOCOL §4).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ringhold_proto::{ApiError, v1};
 use ringhold_replica::Request;
 use ringhold_types::{ErrorCode, PartitionKey, Sequence};
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::{api_error, forward, task_id};
 
@@ -66,18 +65,14 @@ impl Operation for Confirm {
             .map(drop)
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<(), ApiError> {
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<(), ApiError> {
         let request = v1::ConfirmRetrievedRequest {
             cluster_id: None,
             ids: self.messages.clone(),
         };
-        let answer = client
-            .confirm_retrieved(forward::forwarded(request, patience))
+        let answer = onward
+            .client
+            .confirm_retrieved(onward.request(request))
             .await;
         answer
             .map(drop)

@@ -1,13 +1,11 @@
 //! DisposeResult.
 
-use std::time::Duration;
-
 use ringhold_proto::{ApiError, v1};
 use ringhold_replica::Request;
 use ringhold_types::{ErrorCode, PartitionKey, Sequence};
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::{forward, task_id};
 
@@ -49,19 +47,12 @@ impl Operation for Dispose {
         done(answer.map(drop), tries)
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        tries: u32,
-    ) -> Result<Self::Answer, ApiError> {
+    async fn there(&self, mut onward: Onward, tries: u32) -> Result<Self::Answer, ApiError> {
         let request = v1::DisposeResultRequest {
             cluster_id: None,
             id: Some(self.message.clone()),
         };
-        let answer = client
-            .dispose_result(forward::forwarded(request, patience))
-            .await;
+        let answer = onward.client.dispose_result(onward.request(request)).await;
         done(
             answer
                 .map(drop)

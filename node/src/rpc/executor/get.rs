@@ -1,13 +1,11 @@
 //! Get: a task as it is.
 
-use std::time::Duration;
-
 use ringhold_proto::{ApiError, v1};
 use ringhold_replica::{Reply, Request};
 use ringhold_types::{ErrorCode, PartitionKey, TaskId};
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::view::{Wanted, task_view};
 use super::{api_error, forward, task_id};
@@ -64,14 +62,10 @@ impl Operation for Get {
         Ok(v1::GetResponse { task: Some(task) })
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<Self::Answer, ApiError> {
-        let answer = client
-            .get(forward::forwarded(self.request.clone(), patience))
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<Self::Answer, ApiError> {
+        let answer = onward
+            .client
+            .get(onward.request(self.request.clone()))
             .await;
         Ok(answer
             .map_err(|status| forward::from_status(&status))?

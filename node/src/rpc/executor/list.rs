@@ -11,13 +11,15 @@ use ringhold_types::{
 };
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::view::{Wanted, task_view};
 use super::{api_error, executor_name, forward};
 
 /// Tasks of a page whose size is not stated.
 const PAGE_DEFAULT: usize = 100;
+/// Bytes of a page, by which it may be shorter than asked: labels are large where there are many.
+const PAGE_BYTES_MAX: usize = limits::MESSAGE_BYTES_MAX;
 /// How long one partition may hold up a page before it is named as unavailable in it.
 const PARTITION_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -65,7 +67,7 @@ pub(super) async fn list(
     let mut response = v1::ListResponse::default();
     for (place, partition) in places(api, &request, start.as_ref(), call).await? {
         let most = page - response.tasks.len();
-        if most == 0 {
+        if most == 0 || ringhold_proto::encoded_length(&response) >= PAGE_BYTES_MAX {
             response.next_page_token = print_place(&place);
             break;
         }
@@ -148,9 +150,27 @@ async fn places(
         }
     }
     if call.forwarded {
-        found.truncate(1);
+        return only(found, start);
     }
     Ok(found)
+}
+
+/// The one partition that a forwarding member asks for: not another one, if this member does not know it as in use yet.
+fn only(
+    mut found: Vec<(Place, PartitionKey)>,
+    start: Option<&Place>,
+) -> Result<Vec<(Place, PartitionKey)>, ApiError> {
+    found.truncate(1);
+    let asked = |place: &Place| {
+        start.is_some_and(|start| {
+            start.executor == place.executor && start.partition == place.partition
+        })
+    };
+    if found.first().is_some_and(|(place, _)| asked(place)) {
+        return Ok(found);
+    }
+    let message = "this member does not know the partition as in use yet";
+    Err(api_error(ErrorCode::Unavailable, message))
 }
 
 impl ListPartition {
@@ -204,37 +224,37 @@ impl Operation for ListPartition {
             partition: self.place.partition,
             sequence,
         };
-        let shown = page.tasks.iter().map(|view| {
-            task_view(
-                api.message_of(&id_of(view.entry.sequence)),
-                view,
-                Wanted::default(),
-            )
-        });
-        let next = page.next_after.map(|after| Place {
+        let mut response = v1::ListResponse::default();
+        let mut bytes = 0;
+        let mut next_after = page.next_after;
+        let mut last = None;
+        for view in &page.tasks {
+            let sequence = view.entry.sequence;
+            let shown = task_view(api.message_of(&id_of(sequence)), view, Wanted::default());
+            bytes += ringhold_proto::encoded_length(&shown);
+            if bytes > PAGE_BYTES_MAX && last.is_some() {
+                next_after = last;
+                break;
+            }
+            last = Some(sequence);
+            response.tasks.push(shown);
+        }
+        let next = next_after.map(|after| Place {
             after: Some(after),
             ..self.place.clone()
         });
-        Ok(v1::ListResponse {
-            tasks: shown.collect(),
-            next_page_token: next.as_ref().map(print_place).unwrap_or_default(),
-            unavailable: Vec::new(),
-        })
+        response.next_page_token = next.as_ref().map(print_place).unwrap_or_default();
+        Ok(response)
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<Self::Answer, ApiError> {
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<Self::Answer, ApiError> {
         let request = v1::ListRequest {
             executor: self.place.executor.to_string(),
             page_size: u32::try_from(self.most).unwrap_or(u32::MAX),
             page_token: print_place(&self.place),
             ..self.request.clone()
         };
-        let answer = client.list(forward::forwarded(request, patience)).await;
+        let answer = onward.client.list(onward.request(request)).await;
         let answer = answer
             .map_err(|status| forward::from_status(&status))?
             .into_inner();

@@ -23,7 +23,6 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::api::{Api, DEFAULT_PATIENCE, WAIT_MAX};
-use super::forward::FORWARDED;
 use super::operation::Call;
 use super::{api_error, forward};
 
@@ -46,7 +45,7 @@ impl ExecutorServiceImpl {
         Call {
             connection: connection_of(request),
             deadline: self.api.deadline(patience.min(WAIT_MAX + DEFAULT_PATIENCE)),
-            forwarded: request.metadata().contains_key(FORWARDED),
+            forwarded: forward::forwarded_from(request).is_some(),
         }
     }
 }
@@ -67,11 +66,14 @@ fn stated_timeout<T>(request: &Request<T>) -> Option<Duration> {
     }
 }
 
-/// A number for the connection a request came by: its remote address, hashed; good enough to bound waiters by.
+/// A number for the connection a request came by: its remote address, hashed; good enough to bound waiters by. That of a
+/// forwarded request is mixed with the connection by which its caller came to the other member: callers there do not share
+/// one bound.
 fn connection_of<T>(request: &Request<T>) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     request.remote_addr().hash(&mut hasher);
+    forward::forwarded_from(request).hash(&mut hasher);
     hasher.finish()
 }
 

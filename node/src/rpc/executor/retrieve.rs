@@ -8,7 +8,7 @@ use ringhold_replica::{Reply, Request};
 use ringhold_types::{ErrorCode, Millis, PartitionKey, RequestId, TaskId};
 
 use super::super::api::Api;
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::{api_error, forward, task_id};
 
@@ -137,12 +137,7 @@ impl Operation for Retrieve {
         )
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<Self::Answer, ApiError> {
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<Self::Answer, ApiError> {
         let clock = crate::clock::Clock;
         let wait = self.wait_until.map(|tick| {
             let left = clock.until(tick).as_millis();
@@ -154,9 +149,7 @@ impl Operation for Retrieve {
                 id: Some(self.message.clone()),
                 wait,
             };
-            let answer = client
-                .retrieve_result(forward::forwarded(request, patience))
-                .await;
+            let answer = onward.client.retrieve_result(onward.request(request)).await;
             return Ok(answer
                 .map_err(|status| forward::from_status(&status))?
                 .into_inner());
@@ -167,8 +160,9 @@ impl Operation for Retrieve {
             request_id: Some(name.as_bytes().clone()),
             wait,
         };
-        let answer = client
-            .retrieve_and_dispose(forward::forwarded(request, patience))
+        let answer = onward
+            .client
+            .retrieve_and_dispose(onward.request(request))
             .await;
         let answer = answer
             .map_err(|status| forward::from_status(&status))?

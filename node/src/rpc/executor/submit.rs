@@ -1,6 +1,7 @@
 //! Submit: find or create the executor, find the partition, store, acknowledge, and wait for the outcome if asked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringhold_proto::{ApiError, StatedReceipt, SubmittedTask, v1};
@@ -11,7 +12,7 @@ use ringhold_types::{
 };
 
 use super::super::api::{Api, KnownExecutor};
-use super::super::forward::Client;
+use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
 use super::{api_error, executor_name, forward, retrieve};
 
@@ -24,6 +25,8 @@ pub(super) struct Submit {
     message: v1::Task,
     submitted: SubmittedTask,
     spec: Arc<TaskSpec>,
+    /// A try may have stored the task although it ended in an error.
+    doubtful: AtomicBool,
 }
 
 /// Stores the task, and answers with the outcome too if it comes within `wait`.
@@ -97,6 +100,7 @@ async fn prepare(
         message,
         spec: Arc::new(submitted.task.clone()),
         submitted,
+        doubtful: AtomicBool::new(false),
     })
 }
 
@@ -130,13 +134,26 @@ pub(super) fn random_key() -> IdempotencyKey {
 }
 
 impl Submit {
-    /// Without a key of the caller's an unanswered submit is indeterminate, never "failed" (DESIGN G6).
-    fn name_the_unknown(&self, error: ApiError) -> ApiError {
-        let unknown = matches!(
+    /// Notes a try after which the task may be stored: it was on its way when the primary stepped down, stopped or fell
+    /// silent (PROTOCOL §2, "a submit caught by a shrink").
+    fn note_doubt(&self, error: &ApiError) {
+        let open = matches!(
             error.code,
-            ErrorCode::Unavailable | ErrorCode::DeadlineExceeded
+            ErrorCode::Unavailable
+                | ErrorCode::DeadlineExceeded
+                | ErrorCode::Indeterminate
+                | ErrorCode::NotPrimary
         );
-        if self.submitted.retry_safe || !unknown {
+        if open {
+            self.doubtful.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Without a key of the caller's an unanswered submit is indeterminate, never "failed" (DESIGN G6), also if a later
+    /// try was refused. Whoever gave a key asks again under it.
+    fn name_the_unknown(&self, error: ApiError) -> ApiError {
+        let doubtful = self.doubtful.load(Ordering::Relaxed);
+        if self.submitted.retry_safe || !doubtful || error.code == ErrorCode::Indeterminate {
             return error;
         }
         let message = format!(
@@ -184,10 +201,6 @@ impl Operation for Submit {
     type Answer = v1::Receipt;
 
     async fn here(&self, api: &Api, call: Call, _tries: u32) -> Result<v1::Receipt, ApiError> {
-        if api.driver.view().disk_nearly_full {
-            let message = "the primary's disk is nearly full; free room there, or drain it";
-            return Err(api_error(ErrorCode::DiskFull, message));
-        }
         api.materialiser
             .ensure(self.partition, api.clock.until(call.deadline))
             .await?;
@@ -197,29 +210,25 @@ impl Operation for Submit {
             task: Arc::clone(&self.spec),
             delay,
             now,
+            disk_full: api.driver.view().disk_nearly_full,
         };
         let request = Request::Submit(submission);
-        let reply = api
-            .ask(call.connection, self.partition, call.deadline, request)
-            .await?;
+        let asked = api.ask(call.connection, self.partition, call.deadline, request);
+        let reply = asked.await.inspect_err(|error| self.note_doubt(error))?;
         self.receipt(api, reply)
     }
 
-    async fn there(
-        &self,
-        mut client: Client,
-        patience: Duration,
-        _tries: u32,
-    ) -> Result<v1::Receipt, ApiError> {
+    async fn there(&self, mut onward: Onward, _tries: u32) -> Result<v1::Receipt, ApiError> {
         let request = v1::SubmitRequest {
             cluster_id: None,
             executor: self.executor.to_string(),
             task: Some(self.message.clone()),
             wait: None,
         };
-        let answer = client.submit(forward::forwarded(request, patience)).await;
+        let answer = onward.client.submit(onward.request(request)).await;
         let response = answer
-            .map_err(|status| forward::from_status(&status))?
+            .map_err(|status| forward::from_status(&status))
+            .inspect_err(|error| self.note_doubt(error))?
             .into_inner();
         let mut receipt = response
             .receipt

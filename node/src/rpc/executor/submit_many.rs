@@ -81,9 +81,10 @@ pub(super) fn submit_stream(
             let (api, answers) = (api.clone(), answers.clone());
             spawn::task("submit-item", async move {
                 let answer = stream_item(&api, connection, item).await;
-                drop(place);
                 // A client that went away finds its task again by its key.
                 let _gone = answers.send(Ok(answer)).await;
+                // Only now: a client that does not read its answers must not have ever more items under way.
+                drop(place);
             });
         }
     });
