@@ -78,8 +78,16 @@ impl Miss {
                     | ErrorCode::NotReady
                     | ErrorCode::WrongCluster
                     | ErrorCode::AlreadyExists
+                    | ErrorCode::DiskFull
             )
         )
+    }
+
+    /// Whether this refusal is about the task itself, so that it is the answer to earlier tries of the same submit too.
+    /// A disk that is full now may have had room for an earlier one.
+    pub(crate) fn settles(&self) -> bool {
+        let is_about_now = self.code() == Some(ErrorCode::DiskFull);
+        !self.is_worth_another_try() && !self.may_be_done() && !is_about_now
     }
 
     /// Says which member it was, where the message does not.

@@ -215,8 +215,7 @@ fn retry_after(miss: &Miss, may_move: bool) -> Option<Duration> {
 /// What the caller is told. A refusal that no repeat changes and that is about the task itself is the answer also to
 /// the earlier tries; after any other end it stays open whether one of them stored the task.
 fn error(miss: Miss, task: &v1::Task, place: Option<&Place>, progress: &Progress) -> SubmitError {
-    let settles = !miss.is_worth_another_try() && !miss.may_be_done();
-    if progress.may_be_stored && !settles {
+    if progress.may_be_stored && !miss.settles() {
         return SubmitError::Indeterminate {
             idempotency_key: task.idempotency_key.clone().unwrap_or_default(),
             last: miss.message().to_owned(),
