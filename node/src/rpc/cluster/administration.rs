@@ -20,14 +20,17 @@ pub(super) async fn drain(
 ) -> Result<v1::DrainMemberResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
     let member = find(api, &request.member).await?;
-    propose(
-        api,
-        Command::Drain {
-            member,
-            draining: !request.undo,
-        },
-    )
-    .await?;
+    let draining = !request.undo;
+    propose(api, Command::Drain { member, draining }).await?;
+    let mut view = api.driver.watch();
+    let appeared = view.wait_for(|view| {
+        let record = view.cluster.members().get(&member);
+        record.is_none_or(|record| record.draining == draining)
+    });
+    if tokio::time::timeout(PATIENCE, appeared).await.is_err() {
+        let message = "the drain is on record, but this member is behind; see `ringhold member ls`";
+        return Err(api_error(ErrorCode::Unavailable, message));
+    }
     Ok(v1::DrainMemberResponse {
         member: members::member_named(api, &request.member),
     })
