@@ -49,7 +49,7 @@ pub(super) fn render(readiness: &Readiness) -> String {
 }
 
 /// What is so now.
-fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 6] {
+fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 8] {
     let ready = u64::from(readiness.reasons().is_empty());
     let leads = u64::from(readiness.control().is_some_and(ControlPlane::is_leader));
     let taking_over = view.taking_over.len() as u64;
@@ -80,6 +80,16 @@ fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 6] {
             "ringhold_attempts_running",
             "Attempts that run here",
             running,
+        ),
+        gauge(
+            "ringhold_waiters",
+            "Retrievals that wait here for an outcome",
+            view.waiters as u64,
+        ),
+        gauge(
+            "ringhold_partition_losses",
+            "Losses of every copy of a partition that the cluster remembers; more than zero calls for a person",
+            view.cluster.losses().len() as u64,
         ),
     ]
 }

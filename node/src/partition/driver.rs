@@ -406,9 +406,11 @@ impl Driver {
     /// Publishes the view when something that others look at has changed.
     fn publish(&mut self) {
         let running_attempts = self.execution.running();
+        let waiters = self.machine.waiters();
         let former = Arc::clone(&self.view.borrow());
         let unchanged = former.index == self.applied
             && former.disk_nearly_full == self.disk_nearly_full
+            && waiters.abs_diff(former.waiters) <= former.waiters / WAITERS_UNSAID_PART
             && !self.roles_changed
             && !self.drains
             && !self.counters.turns.is_multiple_of(VIEW_EVERY_TURNS);
@@ -435,11 +437,14 @@ impl Driver {
             taking_over,
             running_attempts,
             waiting_reports: self.machine.finished_reports(),
+            waiters,
             disk_nearly_full: self.disk_nearly_full,
             counters: Arc::new(self.counters.clone()),
         }));
     }
 }
 
+/// A change of the number of waiters by less than this part of it is not worth a view of its own.
+const WAITERS_UNSAID_PART: usize = 8;
 /// Turns after which counters are published even when nothing else has changed.
 const VIEW_EVERY_TURNS: u64 = 256;

@@ -22,6 +22,8 @@ pub struct MemberView {
     pub running_attempts: usize,
     /// Ends of attempts that their primary has not taken yet.
     pub waiting_reports: usize,
+    /// Retrievals that wait here for an outcome, as of some moment lately.
+    pub waiters: usize,
     /// Room on disk runs out: new tasks are refused.
     pub disk_nearly_full: bool,
     /// Counters for the metrics page.
@@ -60,6 +62,7 @@ impl MemberView {
             taking_over: Vec::new(),
             running_attempts: 0,
             waiting_reports: 0,
+            waiters: 0,
             disk_nearly_full: false,
             counters: Arc::new(Counters::default()),
         }
