@@ -1,17 +1,22 @@
 //! A cluster of member processes in directories of its own. Everything goes with it.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ringhold_client::Client;
+use ringhold_client::{Client, ErrorCode, MemberInfo};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::lies::Lies;
+
 /// How long members may take to start and join, on a machine that does other things as well.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a cluster may take to come to rest after a change.
+const REST_PATIENCE: Duration = Duration::from_secs(90);
 /// How often something that must come about is looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -22,6 +27,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub(crate) struct TestCluster {
     pub(crate) members: Vec<TestMember>,
     join: String,
+    expect: usize,
     config: PathBuf,
     directory: TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -31,7 +37,10 @@ pub(crate) struct TestCluster {
 pub(crate) struct TestMember {
     pub(crate) name: String,
     pub(crate) client_address: String,
-    peer_address: String,
+    pub(crate) peer_address: String,
+    /// Arguments beyond those that every member gets.
+    arguments: Vec<String>,
+    lies: Option<Lies>,
     running: Option<Running>,
 }
 
@@ -49,29 +58,59 @@ impl Drop for Running {
     }
 }
 
+/// A start or a command that was refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The exit code.
+    pub(crate) exit: Option<i32>,
+    /// What it wrote to standard error.
+    pub(crate) said: String,
+}
+
+impl Refusal {
+    /// What a command of the program said.
+    pub(crate) fn of(output: &Output) -> Self {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let exit = output.status.code();
+        Self { exit, said }
+    }
+
+    /// The refusal has this code, says this among other things, and what to do.
+    pub(crate) fn assert_named(&self, code: ErrorCode, says: &str) {
+        let named = self.said.contains(&format!("error[{code}]"));
+        let advises = self.said.contains("what to do:");
+        let complete = named && advises && self.said.contains(says);
+        assert!(complete, "not {code} with {says:?}: {}", self.said);
+        assert!(self.exit.is_some_and(|exit| exit > 0), "{:?}", self.exit);
+    }
+}
+
 impl TestCluster {
     /// Starts members that share a configuration, and waits until all have joined.
     pub(crate) async fn start(count: usize, config: &str) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("ringhold.toml");
-        std::fs::write(&path, config).expect("a writable directory");
-        let addresses = free_addresses(2 * count);
-        let (peers, clients) = addresses.split_at(count);
-        let members = (0..count).map(|index| TestMember {
-            name: format!("m{}", index + 1),
-            client_address: clients[index].clone(),
-            peer_address: peers[index].clone(),
-            running: None,
-        });
-        let mut cluster = Self {
-            members: members.collect(),
-            join: peers.join(","),
-            config: path,
-            directory,
-            _turn: turn,
-        };
+        let plain: Vec<&[&str]> = vec![&[]; count];
+        Self::start_with(&plain, config).await
+    }
+
+    /// Starts one member for each list of further arguments.
+    pub(crate) async fn start_with(members: &[&[&str]], config: &str) -> Self {
+        let mut cluster = Self::prepare(members, config);
+        for index in 0..members.len() {
+            cluster.spawn(index);
+        }
+        for index in 0..members.len() {
+            cluster.wait_until_ready(index).await;
+        }
+        cluster
+    }
+
+    /// Starts members that are lied to about their disk and their wall clock.
+    pub(crate) async fn start_deceived(count: usize, config: &str) -> Self {
+        let plain: Vec<&[&str]> = vec![&[]; count];
+        let mut cluster = Self::prepare(&plain, config);
         for index in 0..count {
+            let home = cluster.home(index);
+            cluster.members[index].lies = Some(Lies::in_directory(&home));
             cluster.spawn(index);
         }
         for index in 0..count {
@@ -80,43 +119,107 @@ impl TestCluster {
         cluster
     }
 
-    /// Starts the process of a member, in the directory it had before.
-    pub(crate) fn spawn(&mut self, index: usize) {
-        let expect = self.members.len().to_string();
+    fn prepare(members: &[&[&str]], config: &str) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("ringhold.toml");
+        std::fs::write(&path, config).expect("a writable directory");
+        let mut cluster = Self {
+            members: Vec::new(),
+            join: String::new(),
+            expect: members.len(),
+            config: path,
+            directory,
+            _turn: turn,
+        };
+        for arguments in members {
+            cluster.add(arguments);
+        }
+        let peers: Vec<&str> = cluster
+            .members
+            .iter()
+            .map(|member| member.peer_address.as_str())
+            .collect();
+        cluster.join = peers.join(",");
+        cluster
+    }
+
+    /// Adds a member that does not run yet, and returns its index.
+    pub(crate) fn add(&mut self, arguments: &[&str]) -> usize {
+        let addresses = free_addresses(2);
+        let index = self.members.len();
+        self.members.push(TestMember {
+            name: format!("m{}", index + 1),
+            client_address: addresses[0].clone(),
+            peer_address: addresses[1].clone(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            lies: None,
+            running: None,
+        });
+        std::fs::create_dir_all(self.home(index)).expect("a writable directory");
+        index
+    }
+
+    /// Everything of one member.
+    fn home(&self, index: usize) -> PathBuf {
+        self.directory.path().join(&self.members[index].name)
+    }
+
+    /// A directory that goes with the cluster.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The data directory of a member.
+    pub(crate) fn data_directory(&self, index: usize) -> PathBuf {
+        self.home(index).join("data")
+    }
+
+    /// The command that starts a member in a directory. Its own arguments stand in place of the usual ones.
+    fn command(&self, index: usize, data: &Path) -> Command {
         let member = &self.members[index];
-        let home = self.directory.path().join(&member.name);
-        std::fs::create_dir_all(&home).expect("a writable directory");
-        let ready = home.join("ready.json");
-        let _absent = std::fs::remove_file(&ready);
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(home.join("log"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringhold-under-test"))
-            .args([
-                "server",
-                "--cluster",
-                "test",
-                "--exit-with-stdin",
-                "--name",
-                &member.name,
-            ])
-            .args(["--peer-address", &member.peer_address, "--join", &self.join])
-            .args([
-                "--client-address",
-                &member.client_address,
-                "--http-address",
-                "127.0.0.1:0",
-            ])
-            .args(["--expect", &expect])
+        let expect = self.expect.to_string();
+        let usual = [
+            ("--cluster", "test"),
+            ("--name", &member.name),
+            ("--peer-address", &member.peer_address),
+            ("--client-address", &member.client_address),
+            ("--http-address", "127.0.0.1:0"),
+            ("--join", &self.join),
+            ("--expect", &expect),
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold-under-test"));
+        command.args(["server", "--exit-with-stdin"]);
+        for (name, value) in usual {
+            if !member.arguments.iter().any(|own| own == name) {
+                command.args([name, value]);
+            }
+        }
+        command
+            .args(&member.arguments)
             .arg("--config")
             .arg(&self.config)
             .arg("--data-dir")
-            .arg(home.join("data"))
+            .arg(data)
             .arg("--ready-file")
-            .arg(&ready)
+            .arg(self.home(index).join("ready.json"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::null());
+        if let Some(lies) = &member.lies {
+            lies.tell(&mut command);
+        }
+        command
+    }
+
+    /// Starts the process of a member, in the directory it had before.
+    pub(crate) fn spawn(&mut self, index: usize) {
+        let _absent = std::fs::remove_file(self.home(index).join("ready.json"));
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.home(index).join("log"));
+        let mut child = self
+            .command(index, &self.data_directory(index))
             .stderr(log.expect("a log file"))
             .spawn()
             .expect("the program starts");
@@ -127,27 +230,56 @@ impl TestCluster {
         });
     }
 
-    /// Waits until a member has joined.
-    pub(crate) async fn wait_until_ready(&mut self, index: usize) {
-        let home = self.directory.path().join(&self.members[index].name);
+    /// Starts a member that must not come up, in this directory, and waits until it has given up.
+    pub(crate) async fn refused_start(&self, index: usize, data: &Path) -> Refusal {
+        let said = self.home(index).join("refusal");
+        let file = std::fs::File::create(&said).expect("a writable directory");
+        let mut child = self
+            .command(index, data)
+            .stderr(file)
+            .spawn()
+            .expect("the program starts");
+        let _open = child.stdin.take();
+        let mut running = Running {
+            child,
+            _standard_input: _open,
+        };
         let started = Instant::now();
-        while !home.join("ready.json").exists() {
-            let running = self.members[index]
-                .running
-                .as_mut()
-                .expect("it was started");
-            let ended = running.child.try_wait().expect("a child of ours");
-            let log = || std::fs::read_to_string(home.join("log")).unwrap_or_default();
-            assert!(
-                ended.is_none(),
-                "{} ended: {}",
-                self.members[index].name,
-                log()
-            );
+        let text = || std::fs::read_to_string(&said).unwrap_or_default();
+        loop {
+            if let Some(status) = running.child.try_wait().expect("a child of ours") {
+                let said = text();
+                return Refusal {
+                    exit: status.code(),
+                    said,
+                };
+            }
             assert!(
                 started.elapsed() < START_PATIENCE,
-                "not ready in time: {}",
-                log()
+                "it does not give up: {}",
+                text()
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until a member has joined.
+    pub(crate) async fn wait_until_ready(&mut self, index: usize) {
+        let home = self.home(index);
+        let started = Instant::now();
+        while !home.join("ready.json").exists() {
+            let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
+            let running = self.members[index].running.as_mut();
+            let ended = running
+                .expect("it was started")
+                .child
+                .try_wait()
+                .expect("a child of ours");
+            assert!(ended.is_none(), "{} ended: {log}", self.members[index].name);
+            assert!(
+                started.elapsed() < START_PATIENCE,
+                "{} is not ready in time: {log}",
+                self.members[index].name
             );
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -174,15 +306,18 @@ impl TestCluster {
         self.signal(index, Signal::CONT);
     }
 
+    /// What a deceived member is told.
+    pub(crate) fn lies(&self, index: usize) -> &Lies {
+        self.members[index].lies.as_ref().expect("it is deceived")
+    }
+
     /// Removes a dead member's data.
     pub(crate) fn empty_directory(&self, index: usize) {
-        let member = &self.members[index];
         assert!(
-            member.running.is_none(),
+            self.members[index].running.is_none(),
             "only a dead member's directory may be emptied"
         );
-        let data = self.directory.path().join(&member.name).join("data");
-        std::fs::remove_dir_all(data).expect("the member had a directory");
+        std::fs::remove_dir_all(self.data_directory(index)).expect("the member had a directory");
     }
 
     /// A client of the whole cluster.
@@ -208,7 +343,33 @@ impl TestCluster {
             .expect("the member answers")
     }
 
-    /// Members that run (frozen ones among them).
+    /// Runs the program as a client of a member.
+    pub(crate) fn ringhold(&self, index: usize, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ringhold-under-test"))
+            .args(arguments)
+            .env("RINGHOLD__SERVER", &self.members[index].client_address)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts")
+    }
+
+    /// The metrics page of a member.
+    pub(crate) fn metrics(&self, index: usize) -> String {
+        let ready = std::fs::read(self.home(index).join("ready.json")).expect("it is ready");
+        let ready: serde_json::Value = serde_json::from_slice(&ready).expect("JSON");
+        let address = ready["http"].as_str().expect("an address");
+        let mut page = TcpStream::connect(address).expect("the page is served");
+        write!(
+            page,
+            "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+        .expect("the page is served");
+        let mut text = String::new();
+        page.read_to_string(&mut text).expect("the page is text");
+        text
+    }
+
+    /// Members that run, frozen ones among them.
     pub(crate) fn alive(&self) -> Vec<usize> {
         (0..self.members.len())
             .filter(|index| self.members[*index].running.is_some())
@@ -224,8 +385,49 @@ impl TestCluster {
     }
 }
 
+/// Waits until all members are up and everything is stored as often as configured.
+pub(crate) async fn wait_until_safe(client: &Client) {
+    let safe = async || client.cluster().status().await.is_ok_and(|it| it.safe);
+    wait_until("the cluster is safe", safe).await;
+}
+
+/// Waits until everything is stored as often as configured on living members, although one may be down.
+pub(crate) async fn wait_until_copied(client: &Client) {
+    let copied = async || {
+        let status = client.cluster().status().await;
+        status.is_ok_and(|it| it.partitions_short_of_copies + it.partitions_without_primary == 0)
+    };
+    wait_until("everything has its copies", copied).await;
+}
+
+/// Waits until a member is as it should be.
+pub(crate) async fn wait_for_member(
+    client: &Client,
+    name: &str,
+    what: &str,
+    is_there: impl Fn(&MemberInfo) -> bool,
+) {
+    let found = async || {
+        let members = client.cluster().members().await.unwrap_or_default();
+        members.iter().any(|it| it.name == name && is_there(it))
+    };
+    wait_until(&format!("{name} {what}"), found).await;
+}
+
+/// Waits until something has come about.
+pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(
+            started.elapsed() < REST_PATIENCE,
+            "waited in vain until {what}"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Addresses that were free a moment ago: members must know each other's before they start.
-fn free_addresses(count: usize) -> Vec<String> {
+pub(crate) fn free_addresses(count: usize) -> Vec<String> {
     let held: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
         .collect();

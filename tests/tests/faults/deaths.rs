@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use ringhold_client::Client;
+use ringhold_client::{Client, PartitionInfo};
 
-use super::cluster::TestCluster;
-use super::ledger::{Load, audit};
+use super::cluster::{TestCluster, wait_until_copied};
+use super::ledger::{Load, Work, audit, runs_by_task, runs_file};
 
 /// Three members, two copies of everything on disk.
 const CONFIG: &str = r#"
 [durable-executor.work]
 partition-count = 16
+durability = 1
+allowed-binaries = ["sh"]
+
+[durable-executor.narrow]
+partition-count = 1
 durability = 1
 "#;
 
@@ -48,7 +53,7 @@ async fn plain_primary(cluster: &TestCluster, client: &Client) -> usize {
 async fn nothing_acknowledged_is_lost_when_a_primary_is_killed() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     let victim = plain_primary(&cluster, &client).await;
     cluster.kill(victim);
@@ -60,7 +65,7 @@ async fn nothing_acknowledged_is_lost_when_a_primary_is_killed() {
 async fn nothing_acknowledged_is_lost_when_the_raft_leader_is_killed() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     let victim = control_leader(&cluster, &client).await;
     cluster.kill(victim);
@@ -72,7 +77,7 @@ async fn nothing_acknowledged_is_lost_when_the_raft_leader_is_killed() {
 async fn a_primary_frozen_for_ten_seconds_does_no_harm_when_it_wakes() {
     let cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     let victim = plain_primary(&cluster, &client).await;
     cluster.freeze(victim);
@@ -80,4 +85,51 @@ async fn a_primary_frozen_for_ten_seconds_does_no_harm_when_it_wakes() {
     cluster.thaw(victim);
     load.wait_for_more(SOME).await;
     audit(&cluster, &load.stop().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_a_backup_is_killed() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let load = Load::start(&cluster, "narrow").await;
+    load.wait_for_more(SOME).await;
+    let before = only_partition(&client).await;
+    let primary = before.primary.expect("a primary").member_name;
+    let backup = before.in_sync.iter().find(|it| it.member_name != primary);
+    cluster.kill(cluster.index_of(&backup.expect("a backup").member_name));
+    load.wait_for_more(SOME).await;
+    let after = only_partition(&client).await;
+    assert_eq!(after.primary.expect("a primary").member_name, primary);
+    wait_until_copied(&client).await;
+    audit(&cluster, &load.stop().await).await;
+}
+
+/// The partition of the executor that has one.
+async fn only_partition(client: &Client) -> PartitionInfo {
+    let partitions = client.cluster().partitions("narrow", None).await;
+    let mut partitions = partitions.expect("the cluster answers");
+    assert_eq!(partitions.len(), 1);
+    partitions.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_is_that_of_a_run_also_when_runs_are_cut_short() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let work = Work::Ledger(runs_file(cluster.directory()));
+    let load = Load::of(&cluster, "work", work).await;
+    load.wait_for_more(SOME).await;
+    let victim = plain_primary(&cluster, &client).await;
+    cluster.kill(victim);
+    load.wait_for_more(SOME).await;
+    let ledger = load.stop().await;
+    let report = audit(&cluster, &ledger).await;
+    let runs = runs_by_task(&ledger.recorder);
+    assert!(report.runs >= ledger.tasks.len());
+    for id in ledger.tasks.keys() {
+        assert!(
+            runs.contains_key(&id.to_string()),
+            "{id} ended and never ran"
+        );
+    }
 }

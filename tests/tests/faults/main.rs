@@ -1,6 +1,18 @@
-//! Real member processes, real disks, real signals: what a cluster keeps when members die, freeze and come back.
+//! Real member processes, real disks, real signals: what a cluster keeps when members die, freeze, come and go, and what
+//! those get who ask for the impossible.
 
+mod answers;
+mod bad_days;
+mod bad_input;
+mod bad_starts;
 mod cluster;
+mod cut_off;
 mod deaths;
 mod ledger;
+mod lies;
+mod losses;
+mod membership;
+mod recorder;
 mod restarts;
+mod submitters;
+mod waiters;

@@ -1,6 +1,6 @@
 //! Members and clusters that come back.
 
-use super::cluster::TestCluster;
+use super::cluster::{TestCluster, wait_until_safe};
 use super::ledger::{Load, audit};
 
 /// Three members, two copies of everything on disk.
@@ -16,8 +16,7 @@ const SOME: u64 = 300;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_killed_as_a_whole_has_everything_after_its_restart() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
-    let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     for index in 0..3 {
         cluster.kill(index);
@@ -36,7 +35,7 @@ async fn a_cluster_killed_as_a_whole_has_everything_after_its_restart() {
 async fn a_killed_member_comes_back_and_the_next_death_loses_nothing() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     cluster.kill(0);
     load.wait_for_more(SOME).await;
@@ -52,7 +51,7 @@ async fn a_killed_member_comes_back_and_the_next_death_loses_nothing() {
 async fn a_member_with_an_emptied_directory_starts_over_and_nothing_is_lost() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&client, "work");
+    let load = Load::start(&cluster, "work").await;
     load.wait_for_more(SOME).await;
     cluster.kill(2);
     cluster.empty_directory(2);
@@ -62,22 +61,4 @@ async fn a_member_with_an_emptied_directory_starts_over_and_nothing_is_lost() {
     wait_until_safe(&client).await;
     load.wait_for_more(SOME).await;
     audit(&cluster, &load.stop().await).await;
-}
-
-/// Waits until everything is stored as often as configured.
-async fn wait_until_safe(client: &ringhold_client::Client) {
-    let safe = async {
-        loop {
-            match client.cluster().status().await {
-                Ok(status) if status.safe => return,
-                Ok(_) | Err(_) => tokio::time::sleep(super::cluster::LOOK_EVERY).await,
-            }
-        }
-    };
-    let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), safe).await;
-    assert!(
-        in_time.is_ok(),
-        "the cluster is not safe: {:?}",
-        client.cluster().status().await
-    );
 }

@@ -1,0 +1,101 @@
+//! Members that hear nobody: they store nothing, start nothing and answer nothing.
+
+use std::time::Duration;
+
+use ringhold_client::{Client, ErrorCode, HandlerTask, RetrieveError};
+use ringhold_types::{TaskId, partition_of};
+
+use super::cluster::{TestCluster, wait_until, wait_until_safe};
+use super::ledger::{Load, Work, audit, runs_file};
+use super::recorder::writes_its_run;
+
+const CONFIG: &str = r#"
+[durable-executor.work]
+partition-count = 4
+durability = 1
+allowed-binaries = ["sh"]
+"#;
+const PARTITIONS: ringhold_types::PartitionCount =
+    ringhold_types::PartitionCount::new(4).expect("within range");
+
+/// How long a client of the cut-off member waits: several leases.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A key whose partition this member leads.
+async fn key_led_by(client: &Client, member: &str) -> String {
+    let partitions = client.cluster().partitions("work", None).await;
+    let partitions = partitions.expect("the cluster answers");
+    let leads = |partition: u32| {
+        let found = partitions.iter().find(|it| it.partition == partition);
+        let primary = found.and_then(|it| it.primary.as_ref());
+        primary.is_some_and(|it| it.member_name == member)
+    };
+    (0..)
+        .map(|number| format!("key-{number}"))
+        .find(|key| leads(partition_of(key.as_bytes(), PARTITIONS).0))
+        .expect("keys for ever")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_hears_nobody_stores_starts_and_answers_nothing() {
+    let cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let runs = runs_file(cluster.directory());
+    let load = Load::of(&cluster, "work", Work::Ledger(runs.clone())).await;
+    load.wait_for_more(50).await;
+    wait_until_safe(&client).await;
+    let ledger = load.stop().await;
+    audit(&cluster, &ledger).await;
+    let key = key_led_by(&client, "m1").await;
+    let echo = client
+        .executor("work")
+        .submit_to_key_owner(key.clone(), HandlerTask::new("ringhold.echo", "1"));
+    let known = echo.await.expect("the cluster is whole").id().clone();
+    client.retrieve_result(&known).await.expect("an outcome");
+
+    let alone = cluster.client_of(0).await;
+    cluster.freeze(1);
+    cluster.freeze(2);
+    answers_no_more(&alone, &known).await;
+    let late = cluster.directory().join("late");
+    let task = writes_its_run(&late);
+    let submit = alone.executor("work").submit(task.clone());
+    let refused = submit
+        .key(key.clone())
+        .idempotency_key("late")
+        .deadline(PATIENCE);
+    let refused = refused.await.expect_err("nobody else holds it");
+    let code = refused.code();
+    let says_so = [
+        ErrorCode::Indeterminate,
+        ErrorCode::Unavailable,
+        ErrorCode::NotEnoughCopies,
+    ];
+    assert!(says_so.contains(&code), "{refused}");
+    assert!(!late.exists(), "it ran before it was stored");
+
+    cluster.thaw(1);
+    cluster.thaw(2);
+    wait_until_safe(&client).await;
+    let submit = client.executor("work").submit(task).key(key);
+    let stored = submit
+        .idempotency_key("late")
+        .await
+        .expect("the cluster is whole");
+    stored.await.expect("an outcome");
+    audit(&cluster, &ledger).await;
+}
+
+/// Within its lease it may still answer; from then on it does not, even what it knows.
+async fn answers_no_more(alone: &Client, known: &TaskId) {
+    wait_until("the lease has run out", async || {
+        let read = alone.retrieve_result(known).deadline(PATIENCE).await;
+        matches!(read, Err(RetrieveError::Unavailable { .. }))
+    })
+    .await;
+    for _ in 0..3 {
+        let read = alone.retrieve_result(known).deadline(PATIENCE).await;
+        let refused = read.expect_err("its lease has run out");
+        assert_eq!(refused.code(), ErrorCode::Unavailable);
+    }
+}

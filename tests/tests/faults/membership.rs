@@ -1,0 +1,146 @@
+//! Members that are drained, join, are forgotten and replaced while tasks flow.
+
+use ringhold_client::{Client, ErrorCode};
+
+use super::cluster::{TestCluster, wait_for_member, wait_until, wait_until_safe};
+use super::ledger::{Load, Work, audit, runs_by_task, runs_file};
+
+/// Two copies of everything on disk, and programs may run.
+const CONFIG: &str = r#"
+[durable-executor.work]
+partition-count = 16
+durability = 1
+allowed-binaries = ["sh"]
+"#;
+
+/// Tasks that must flow before and after a change.
+const SOME: u64 = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_under_load_runs_no_task_twice_and_leaves_the_member_with_nothing() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let work = Work::Ledger(runs_file(cluster.directory()));
+    let load = Load::of(&cluster, "work", work).await;
+    load.wait_for_more(SOME).await;
+    let drained = client.cluster().drain("m2", false).await;
+    assert!(drained.expect("the cluster answers").draining);
+    wait_for_member(&client, "m2", "holds nothing", |member| {
+        (member.primaries, member.seats, member.learners) == (0, 0, 0)
+    })
+    .await;
+    wait_until_safe(&client).await;
+    load.wait_for_more(SOME).await;
+    let ledger = load.stop().await;
+    // It is asked as well, as long as it runs: it holds nothing and forwards.
+    audit(&cluster, &ledger).await;
+    let runs = runs_by_task(&ledger.recorder);
+    let again: Vec<_> = runs.iter().filter(|(_, times)| **times > 1).collect();
+    assert_eq!(again, [], "tasks ran more than once");
+    assert!(runs.len() >= ledger.tasks.len());
+    cluster.kill(1);
+    audit(&cluster, &ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_joining_member_takes_its_share_while_tasks_flow() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let load = Load::start(&cluster, "work").await;
+    load.wait_for_more(SOME).await;
+    let joined = cluster.add(&[]);
+    cluster.spawn(joined);
+    cluster.wait_until_ready(joined).await;
+    // A quarter of 16 partitions, give or take one, and of their 32 seats.
+    wait_for_member(&client, "m4", "has its share", |member| {
+        (3..=5).contains(&member.primaries) && (6..=10).contains(&member.seats)
+    })
+    .await;
+    let in_use = client.cluster().status().await.expect("an answer");
+    assert_eq!(in_use.partitions_in_use, 16);
+    wait_until_safe(&client).await;
+    load.wait_for_more(SOME).await;
+    audit(&cluster, &load.stop().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_member_is_forgotten_and_another_takes_its_place() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let load = Load::start(&cluster, "work").await;
+    load.wait_for_more(SOME).await;
+    refuses_to_forget_the_living(&client).await;
+    cluster.kill(2);
+    let forgotten = client.cluster().forget("m3", true).await;
+    let forgotten = forgotten.expect("its process has ended");
+    assert_eq!(forgotten.lost, []);
+    wait_until_safe(&client).await;
+    assert_eq!(client.cluster().status().await.expect("known").members, 2);
+    load.wait_for_more(SOME).await;
+    stays_out_with_its_old_directory(&cluster).await;
+    cluster.empty_directory(2);
+    cluster.spawn(2);
+    cluster.wait_until_ready(2).await;
+    wait_until("three members are up", async || {
+        client
+            .cluster()
+            .status()
+            .await
+            .is_ok_and(|status| (status.members, status.members_up, status.safe) == (3, 3, true))
+    })
+    .await;
+    cluster.kill(0);
+    load.wait_for_more(SOME).await;
+    audit(&cluster, &load.stop().await).await;
+}
+
+async fn refuses_to_forget_the_living(client: &Client) {
+    let refused = client.cluster().forget("m3", false).await;
+    let refused = refused.expect_err("it may be running");
+    assert_eq!(refused.code, ErrorCode::FailedPrecondition);
+    assert!(refused.message.contains("--process-ended"), "{refused}");
+}
+
+async fn stays_out_with_its_old_directory(cluster: &TestCluster) {
+    let refusal = cluster.refused_start(2, &cluster.data_directory(2)).await;
+    refusal.assert_named(ErrorCode::NotAllowed, "empty its data directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_members_and_a_witness_go_on_without_one_of_the_two() {
+    let config = r#"
+[durable-executor.work]
+partition-count = 16
+durability = 1
+min-copies = 1
+
+[durable-executor.strict]
+partition-count = 4
+durability = 1
+"#;
+    let mut cluster = TestCluster::start_with(&[&[], &[], &["--witness"]], config).await;
+    let client = cluster.client().await;
+    let load = Load::start(&cluster, "work").await;
+    let strict = Load::start(&cluster, "strict").await;
+    load.wait_for_more(SOME).await;
+    strict.wait_for_more(SOME).await;
+    let members = client.cluster().members().await.expect("known");
+    let witness = members.iter().find(|member| member.name == "m3");
+    let witness = witness.expect("it is a member");
+    assert!(witness.witness && witness.voter && witness.seats == 0);
+    cluster.kill(0);
+    load.wait_for_more(SOME).await;
+    let task = ringhold_client::HandlerTask::new("ringhold.echo", "1");
+    wait_until("a submit below min-copies is refused by name", async || {
+        let submit = client.executor("strict").submit(task.clone());
+        let answer = submit.deadline(std::time::Duration::from_secs(2)).await;
+        answer.is_err_and(|error| error.code() == ErrorCode::NotEnoughCopies)
+    })
+    .await;
+    audit(&cluster, &load.stop().await).await;
+    // What the other executor promised is there as well; it takes on more once there are two again.
+    cluster.spawn(0);
+    cluster.wait_until_ready(0).await;
+    strict.wait_for_more(SOME).await;
+    audit(&cluster, &strict.stop().await).await;
+}
