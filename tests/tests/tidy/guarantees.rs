@@ -1,8 +1,8 @@
 //! Every guarantee of docs/guarantees.md names tests, and each of them exists, runs, and decides by the checkers.
 //!
-//! The form: a guarantee is an item or a table row whose first word is its number (`**G1**`, `| G1 |`, `### G1`), followed
-//! before the next one by `` Test: `tests/tests/<target>/<file>.rs::<function>` ``, several separated by commas, also over
-//! several lines.
+//! The form: a sentence of a guarantee is an item below a heading with its number (`### G1`), or an item or a table row that
+//! begins with the number (`- **G1**`, `| G1 |`). Before the next one it is followed by
+//! `` Test: `tests/tests/<target>/<file>.rs::<function>` ``, several separated by commas, also over several lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,11 +20,12 @@ const TESTS: &str = "tests/tests/";
 /// What a file names that decides by the checkers of `ringhold_history`.
 const CHECKERS: [&str; 2] = ["ringhold_history", "check"];
 
-/// A guarantee as the document has it.
+/// A sentence of a guarantee as the document has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Guarantee {
     number: u32,
     line: usize,
+    is_heading: bool,
     tests: Vec<String>,
 }
 
@@ -45,16 +46,26 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// Reads the guarantees with the tests that each names.
+/// Reads the sentences of all guarantees with the tests that each names: the items below a heading with a number, or items
+/// and rows that begin with one.
 fn read_guarantees(text: &str) -> Vec<Guarantee> {
     let mut found: Vec<Guarantee> = Vec::new();
+    let mut section = None;
     let mut naming = false;
     for (index, line) in text.lines().enumerate() {
-        if let Some(number) = number_of(line) {
+        let own_number = number_of(line);
+        if line.starts_with('#') {
+            section = own_number;
+        }
+        let is_item = line.starts_with("- ") || line.starts_with("* ");
+        if let Some(number) = own_number.or(section.filter(|_| is_item)) {
             naming = false;
+            // A heading states nothing by itself where items follow.
+            found.pop_if(|last| is_item && last.is_heading && last.tests.is_empty());
             found.push(Guarantee {
                 number,
                 line: index + 1,
+                is_heading: line.starts_with('#'),
                 tests: Vec::new(),
             });
         }
@@ -341,6 +352,22 @@ fn several_tests_of_a_guarantee_are_read_over_several_lines() {
         read_guarantees("G3 in running text, and GET.\n- Generation G.\n"),
         []
     );
+}
+
+#[test]
+fn each_sentence_below_a_heading_needs_a_test_of_its_own() {
+    let text = "### G3, one outcome\n\n- It is one.\n  Test: `a::b`\n\n- It stays.\n\n### G4\n\nText.\n\nTest: `c::d`\n\n## Words\n\n- A word.\n";
+    let found: Vec<(u32, usize, usize)> = read_guarantees(text)
+        .iter()
+        .map(|it| (it.number, it.line, it.tests.len()))
+        .collect();
+    assert_eq!(found, [(3, 3, 1), (3, 6, 0), (4, 8, 1)]);
+}
+
+#[test]
+fn every_sentence_of_the_guarantees_names_tests_that_exist_run_and_decide() {
+    let text = super::read("docs/guarantees.md".as_ref());
+    super::assert_none("docs/guarantees.md", &faults(&Workspace, &text));
 }
 
 #[test]
