@@ -35,8 +35,14 @@ const CLIENT_THREADS: usize = 2;
 pub fn main_with<I>(arguments: I) -> ExitCode
 where
     I: IntoIterator,
-    I::Item: Into<OsString> + Clone,
+    I::Item: Into<OsString>,
 {
+    main_of(arguments.into_iter().map(Into::into).collect())
+}
+
+/// All of it, compiled here once: a generic function would be compiled again, with everything that it calls, in each
+/// binary that calls it.
+fn main_of(arguments: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return arguments::explain(&error),
