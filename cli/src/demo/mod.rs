@@ -2,6 +2,7 @@
 //! SIGKILL, and every acknowledged task is read back from every survivor.
 
 mod audit;
+mod directory;
 mod files;
 mod kill;
 mod processes;

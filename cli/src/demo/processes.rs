@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ringhold_client::ErrorCode;
 use serde::Deserialize;
 
+use super::directory::DemoDirectory;
 use crate::failure::Failure;
 use crate::output;
 
@@ -29,7 +30,7 @@ const MEMORY_FILE_SYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 pub(super) struct Processes {
     /// The members, dead ones included.
     pub(super) members: Vec<MemberProcess>,
-    directory: PathBuf,
+    directory: DemoDirectory,
 }
 
 /// One member as a child process.
@@ -76,9 +77,9 @@ impl Processes {
     fn spawn(count: u32, parent: &Path) -> Result<Self, Failure> {
         let mut processes = Self {
             members: Vec::new(),
-            directory: fresh_directory(parent)?,
+            directory: DemoDirectory::create(parent)?,
         };
-        if is_in_memory(&processes.directory) {
+        if is_in_memory(processes.directory.path()) {
             output::say(format_args!(
                 "note: {} is in memory, so fsync means little here; --data-dir names another place",
                 parent.display()
@@ -104,7 +105,7 @@ impl Processes {
         join: &str,
     ) -> Result<MemberProcess, Failure> {
         let name = format!("m{number}");
-        let directory = self.directory.join(&name);
+        let directory = self.directory.path().join(&name);
         let failed = |what: &str, error: &std::io::Error| {
             Failure::io(&format!("{what} for member {name}"), error)
         };
@@ -238,11 +239,11 @@ impl Processes {
     }
 
     fn log_of(&self, name: &str) -> PathBuf {
-        self.directory.join(name).join("member.log")
+        self.directory.path().join(name).join("member.log")
     }
 
     fn ready_file_of(&self, name: &str) -> PathBuf {
-        self.directory.join(name).join("ready.json")
+        self.directory.path().join(name).join("ready.json")
     }
 }
 
@@ -253,26 +254,7 @@ impl Drop for Processes {
             let _ = member.child.kill();
             let _ = member.child.wait();
         }
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
-            output::say(format_args!(
-                "cannot remove {}: {error}",
-                self.directory.display()
-            ));
-        }
     }
-}
-
-/// A directory of this demo's own.
-fn fresh_directory(parent: &Path) -> Result<PathBuf, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::io(&format!("make a directory in {}", parent.display()), &error)
-    };
-    std::fs::create_dir_all(parent).map_err(failed)?;
-    let mut drawn = [0; 6];
-    getrandom::fill(&mut drawn).map_err(|error| failed(error.into()))?;
-    let directory = parent.join(format!("ringhold-demo-{}", crate::json::hex(&drawn)));
-    std::fs::create_dir(&directory).map_err(failed)?;
-    Ok(directory)
 }
 
 fn is_in_memory(directory: &Path) -> bool {
