@@ -269,6 +269,12 @@ fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
         &input,
     );
     assert_eq!(ended.status.code(), Some(6), "{}", text(&ended.stderr));
+    assert!(
+        text(&ended.stderr).starts_with("error[DISPOSED] run nightly has ended"),
+        "{}",
+        text(&ended.stderr)
+    );
+    assert_eq!(text(&ended.stdout), "", "nothing of it is printed again");
     let partly = member.run(
         &["map", "--", "sh", "-c", "test '{}' != b && echo {}"],
         "a\nb\nc\n",

@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         ordered: !arguments.unordered,
         run_limit: arguments.run_limit,
     };
-    let mut printer = Printer::new(format);
+    let mut printer = Printer::new(format, &name);
     let lines = lines::read(std::io::BufReader::new(std::io::stdin()));
     let totals = tokio::select! {
         totals = run.over(lines, &mut printer) => totals,
@@ -43,7 +43,10 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         }
     };
     printer.bar.finish_and_clear();
-    let totals = totals.map_err(|failure| failure.because(format!("the run is {name}")))?;
+    let totals = totals.map_err(|failure| match failure.code {
+        ErrorCode::Disposed => failure,
+        _ => failure.because(format!("the run is {name}")),
+    })?;
     dispose_all(&client, printer.ids, arguments.jobs).await;
     summarise(arguments, &name, totals, started)
 }
@@ -70,6 +73,8 @@ fn run_name(arguments: &MapArguments) -> Result<String, Failure> {
 
 /// Prints outcomes.
 struct Printer {
+    /// Name of the run.
+    run: String,
     format: Format,
     bar: ProgressBar,
     failures: u64,
@@ -78,8 +83,9 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(format: Format) -> Self {
+    fn new(format: Format, run: &str) -> Self {
         Self {
+            run: run.to_owned(),
             format,
             bar: progress::count("map"),
             failures: 0,
@@ -153,9 +159,14 @@ impl Observer for Printer {
         if outcome.was_disposed() {
             return Err(Failure::new(
                 ErrorCode::Disposed,
-                "this run has ended before: its results are disposed",
+                format!(
+                    "run {} has ended: its results were printed, and disposed after that",
+                    self.run
+                ),
             )
-            .advise("start a new run, without --resume")
+            .advise(
+                "there is nothing to resume; start a new run, under another name or without --run",
+            )
             .exiting(Exit::Precondition));
         }
         match &outcome.ended {
