@@ -28,7 +28,7 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 
 /// Tasks that a load submits as fast as it can; what it submits later, while a test waits for something, comes in slowly,
 /// so that the audit stays short.
-const EAGER: u64 = 1_000;
+const EAGER: u64 = 500;
 /// Pause of a submitter after those.
 const SUBMIT_EVERY: Duration = Duration::from_millis(50);
 

@@ -21,7 +21,7 @@ durability = 1
 "#;
 
 /// Tasks of each executor.
-const TASKS: u64 = 60;
+const TASKS: u64 = 30;
 /// How long an outcome may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
