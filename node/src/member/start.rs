@@ -1,5 +1,6 @@
 //! How a member starts, top to bottom, in this order: ports, directory, log, control plane, replicas, calls.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -35,6 +36,8 @@ const FEATURE_LEVEL: u32 = 1;
 const REPORTS_QUEUED_MAX: usize = 4096;
 /// Pause between tries to create a configured executor, while too few members are there for its copies.
 const EXECUTOR_PAUSE: Duration = Duration::from_millis(250);
+/// Longest such pause: by then it waits for people.
+const EXECUTOR_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a member that is not in its cluster yet says why.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 /// How long one such try may take.
@@ -348,6 +351,8 @@ async fn finish(
 
 /// Creates the executors that the configuration names, once enough members are there for their copies.
 async fn create_executors(control: ControlPlane, mut configs: Vec<ExecutorConfig>) {
+    let mut told = BTreeMap::new();
+    let mut pause = EXECUTOR_PAUSE;
     while !configs.is_empty() {
         let mut waiting = Vec::new();
         for config in configs {
@@ -362,7 +367,15 @@ async fn create_executors(control: ControlPlane, mut configs: Vec<ExecutorConfig
                     );
                 }
                 Ok(Response::Refused(reason)) => {
-                    tracing::info!(executor = %config.name, %reason, "not created yet");
+                    // Once for each reason: it may wait for members to join, or for ever for somebody to mend it.
+                    let reason = reason.to_string();
+                    if told.get(&config.name) != Some(&reason) {
+                        tracing::warn!(
+                            executor = %config.name, %reason,
+                            "the configured executor cannot be created yet"
+                        );
+                        told.insert(config.name.clone(), reason);
+                    }
                     waiting.push(config);
                 }
                 Ok(_) => tracing::info!(executor = %config.name, "executor is there"),
@@ -374,7 +387,8 @@ async fn create_executors(control: ControlPlane, mut configs: Vec<ExecutorConfig
         }
         configs = waiting;
         if !configs.is_empty() {
-            tokio::time::sleep(EXECUTOR_PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(EXECUTOR_PAUSE_MAX);
         }
     }
 }

@@ -12,6 +12,7 @@ use ringhold_types::{
 };
 
 use super::api_error;
+use super::budget::{SUBMIT_BYTES_MAX, SubmitBudget};
 use super::creation::{ExecutorCreation, ExecutorTemplates};
 use super::forward::Forwarder;
 use super::materialise::Materialiser;
@@ -48,6 +49,7 @@ pub struct Api {
     pub(super) forwarder: Arc<Forwarder>,
     pub(super) creation: Arc<ExecutorCreation>,
     pub(super) materialiser: Materialiser,
+    pub(super) submits: SubmitBudget,
 }
 
 /// An executor as the cluster knows it.
@@ -81,6 +83,7 @@ impl Api {
             clock: options.clock,
             forwarder: Arc::new(Forwarder::new(options.member)),
             creation: Arc::new(creation),
+            submits: SubmitBudget::new(SUBMIT_BYTES_MAX),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The gRPC face: answers what this member leads, forwards the rest to the primary. One file per operation.
 
 mod api;
+mod budget;
 mod cluster;
 mod creation;
 mod executor;

@@ -68,6 +68,7 @@ pub(super) async fn submit_one(
     task: v1::Task,
 ) -> Result<v1::Receipt, ApiError> {
     let name = executor_name(executor)?;
+    let _share = api.submits.take(ringhold_proto::encoded_length(&task))?;
     let operation = prepare(api, call, name, task).await?;
     let answer = api.on_primary(operation.partition, call, &operation).await;
     answer.map_err(|error| operation.name_the_unknown(error))
