@@ -78,7 +78,6 @@ impl Miss {
                     | ErrorCode::NotReady
                     | ErrorCode::WrongCluster
                     | ErrorCode::AlreadyExists
-                    | ErrorCode::DiskFull
             )
         )
     }
