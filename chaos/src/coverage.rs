@@ -72,6 +72,8 @@ pub enum Mark {
     DamagedTail,
     /// A tail was taken from a peer after a cut (§5).
     TailTaken,
+    /// A primary with a cut tail left the lead to a peer whose log does not reach back to its own (§5).
+    TailOutOfReach,
     /// A store was found rotten (§5).
     Rot,
     /// A waiter was answered by an outcome.
@@ -92,7 +94,7 @@ pub enum Mark {
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -125,6 +127,7 @@ impl Mark {
         Self::TornTail,
         Self::DamagedTail,
         Self::TailTaken,
+        Self::TailOutOfReach,
         Self::Rot,
         Self::WaiterWoken,
         Self::WaiterRedirected,
@@ -167,6 +170,7 @@ impl Mark {
             Note::Adopted(_) => Self::Adopted,
             Note::HandedOver(_) => Self::HandedOver,
             Note::TailTaken(_) => Self::TailTaken,
+            Note::TailOutOfReach(_) => Self::TailOutOfReach,
             Note::Lost(_) => Self::Lost,
             Note::Poisoned(_) => Self::Poisoned,
             // Overflow of a learner's buffer needs more entries than a seed has; a directed schedule meets it.

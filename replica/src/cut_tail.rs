@@ -2,7 +2,8 @@
 //! peers hold, for it may have acknowledged what the cut took.
 //!
 //! One peer without a mark suffices: it lost nothing, so it holds all that was ever committed. If all carry a mark, all must
-//! answer. With no in-sync peer to ask this replica does not lead: only a recorded loss, a new generation, lets it.
+//! answer. With no in-sync peer to ask this replica does not lead: only a recorded loss, a new generation, lets it. A peer
+//! whose log begins after what is left here cannot give its tail away: it leads instead, and asks in turn if it is marked.
 
 use std::collections::BTreeMap;
 
@@ -108,6 +109,10 @@ impl Primary {
             self.give_up_tail(core, context);
             return false;
         }
+        if self.change.is_some() {
+            self.follow_up(core, context);
+            return false;
+        }
         let Phase::Asking(asking) = &mut self.phase else {
             return false;
         };
@@ -123,8 +128,13 @@ impl Primary {
             return true;
         }
         asking.taking = Some(best);
-        if take_piece(core, context, &reply) {
-            context.note(Note::TailTaken(core.partition));
+        match take_piece(core, context, &reply) {
+            Piece::Taken => context.note(Note::TailTaken(core.partition)),
+            Piece::AskAgain => {}
+            Piece::OutOfReach => {
+                self.leave_to(core, context, best);
+                return false;
+            }
         }
         let Phase::Asking(asking) = &mut self.phase else {
             return false;
@@ -147,23 +157,49 @@ impl Primary {
             self.propose(core, context, ChangeKind::RecordLoss);
         }
     }
+
+    /// The peer that holds the most has dropped the entries that would join its log to ours. It has everything, so it leads.
+    /// If that is refused, everybody is asked again.
+    fn leave_to<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>, best: ReplicaId) {
+        self.phase = Phase::Asking(Asking::new(context.now));
+        context.note(Note::TailOutOfReach(core.partition));
+        self.propose(core, context, ChangeKind::HandOver { to: best });
+    }
 }
 
-/// Cuts what differs and appends what follows. `false` if the piece does not fit; then the next request begins at the common
-/// point, to which the log was cut.
-fn take_piece<R: Rules>(core: &mut Core, context: &mut Context<'_, R>, reply: &TailReply) -> bool {
-    let common = common_point(&core.log.summary(core.commit), &reply.summary);
-    if common < core.log.last() && !core.cut_after(context, common) {
-        return false;
+/// What became of a piece of a tail.
+enum Piece {
+    /// The log grew.
+    Taken,
+    /// The log was cut to the common point, or has this piece: the next request begins there.
+    AskAgain,
+    /// The peer's log begins after the common point.
+    OutOfReach,
+}
+
+/// Cuts what differs and appends what follows.
+fn take_piece<R: Rules>(core: &mut Core, context: &mut Context<'_, R>, reply: &TailReply) -> Piece {
+    // The other way round the peer's commit would count as common, and a log with a mark may end in entries of a term that
+    // was replaced: what replaced them was in the part that was cut.
+    let common = common_point(&reply.summary, &core.log.summary(core.commit));
+    if common < core.log.last() {
+        core.cut_after(context, common);
+        return Piece::AskAgain;
     }
-    let mut taken = false;
+    if reply.base > core.log.last() {
+        return Piece::OutOfReach;
+    }
+    let before = core.log.last();
     for entry in &reply.entries {
         if entry.lsn == core.log.last().next() {
             core.append(context, entry.clone());
-            taken = true;
         }
     }
-    taken
+    if core.log.last() > before {
+        Piece::Taken
+    } else {
+        Piece::AskAgain
+    }
 }
 
 /// Answers a new primary that asks for the tail beyond its own. Entries are sent only if its last entry is ours too;
@@ -186,6 +222,7 @@ pub(crate) fn answer_request<R: Rules>(
         summary: core.log.summary(core.commit),
         last_term,
         entries,
+        base: core.log.base(),
     };
     context.send(request.fence.from.member, PeerMessage::TailReply(reply));
 }

@@ -134,6 +134,8 @@ pub enum Note {
     HandedOver(PartitionKey),
     /// A tail was taken from a peer after a cut.
     TailTaken(PartitionKey),
+    /// No peer's log reaches back to what a cut left here: the peer is to lead.
+    TailOutOfReach(PartitionKey),
     /// A generation ended in loss.
     Lost(PartitionKey),
     /// A task failed as poison.

@@ -172,6 +172,8 @@ pub struct TailReply {
     pub last_term: Term,
     /// Its entries after the common point.
     pub entries: Vec<LogEntry>,
+    /// Position before the first entry that its log still holds.
+    pub base: Lsn,
 }
 
 /// What an executing member runs, or ran, of a partition that another member leads (PROTOCOL §3, adoption).

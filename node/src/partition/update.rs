@@ -129,6 +129,7 @@ pub(super) fn note_name(note: Note) -> &'static str {
         Note::Adopted(_) => "adopted",
         Note::HandedOver(_) => "handed_over",
         Note::TailTaken(_) => "tail_taken",
+        Note::TailOutOfReach(_) => "tail_out_of_reach",
         Note::Lost(_) => "lost",
         Note::Poisoned(_) => "poisoned",
     }

@@ -101,8 +101,11 @@ prop_compose! {
         summary in summary(),
         last_term in number(),
         entries in vec(log_entry(), 0..3),
+        base in number(),
     ) -> TailReply {
-        TailReply { fence, cut_mark, summary, last_term: Term(last_term), entries }
+        TailReply {
+            fence, cut_mark, summary, last_term: Term(last_term), entries, base: Lsn(base),
+        }
     }
 }
 

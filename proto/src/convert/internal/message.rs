@@ -214,6 +214,7 @@ impl From<&TailReply> for wire::TailReply {
             summary: Some((&reply.summary).into()),
             last_term: reply.last_term.get(),
             entries: reply.entries.iter().map(Into::into).collect(),
+            base: reply.base.0,
         }
     }
 }
@@ -228,6 +229,7 @@ impl TryFrom<wire::TailReply> for TailReply {
             summary: required("tail_reply.summary", message.summary)?.into(),
             last_term: Term(message.last_term),
             entries: all(message.entries)?,
+            base: Lsn(message.base),
         })
     }
 }

@@ -1,0 +1,94 @@
+//! A new primary whose tail was cut, and what its peers still hold (PROTOCOL §5).
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use ringhold_replica::*;
+use ringhold_types::*;
+use support::*;
+
+fn write(world: &mut World<Sound>, member: u64, keys: std::ops::Range<u32>) -> Vec<u64> {
+    let tokens: Vec<u64> = keys
+        .map(|key| world.submit(member, &format!("k{key}")))
+        .collect();
+    world.settle();
+    tokens
+}
+
+#[test]
+fn a_primary_whose_peer_dropped_what_the_cut_took_lets_that_peer_lead() {
+    let mut config = executor(Persistence::Fsync, 2);
+    config.capacity = 0;
+    config.pool_size = 1;
+    let mut world = World::with_rules(Sound, 3, 3, config);
+    world.run(1_000);
+    let first = write(&mut world, 1, 0..1)[0];
+    let sequence = world.sequence(first);
+    // More than the log's tail keeps in memory.
+    for round in 1..60 {
+        write(&mut world, 1, round * 100..(round + 1) * 100);
+    }
+    world.run(500);
+    assert!(world.at(3).log_base() > Lsn(0));
+    world.kill(2);
+    world.nodes.get_mut(&2).unwrap().disk.clear();
+    world.kill(1);
+    world.down.insert(1);
+    world.restart(2);
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(1)));
+    world.nominate(2);
+    world.run(4_000);
+    assert!(world.noted(2, Note::TailOutOfReach(P)));
+    assert_eq!(world.configuration.primary, Some(replica(3)));
+    assert_eq!(world.role(3), Some(RoleView::Leading));
+    let get = world.ask(3, Request::Get { sequence });
+    world.run(100);
+    assert!(matches!(world.reply(get), Some(Reply::Task(_))));
+    // The one that was cut is brought up again.
+    world.run(2_000);
+    assert!(!world.at(2).cut_mark());
+    assert_eq!(world.at(2).last(), world.at(3).last());
+    world.assert_equal_rings();
+}
+
+#[test]
+fn a_cut_tail_that_ends_in_entries_of_a_replaced_term_is_cut_further_back() {
+    let mut world = World::new(3, 3, Persistence::Fsync);
+    world.run(1_000);
+    let stored = write(&mut world, 1, 0..3);
+    let sequences: Vec<Sequence> = stored.iter().map(|token| world.sequence(*token)).collect();
+    world.run(500);
+    // The primary is cut off with an entry that nobody else has.
+    world.isolate(1);
+    write(&mut world, 1, 100..101);
+    let with_own_entry = world.nodes[&1].disk.len();
+    world.nominate(2);
+    world.run(1_500);
+    let later = write(&mut world, 2, 3..6);
+    world.heal();
+    world.run(2_000);
+    assert!(world.noted(1, Note::TailCut(P)));
+    let later: Vec<Sequence> = later.iter().map(|token| world.sequence(*token)).collect();
+    // Its disk loses all that came after its own entry, so that entry is back; then it is named primary.
+    world.kill(1);
+    let node = world.nodes.get_mut(&1).unwrap();
+    node.disk.truncate(with_own_entry);
+    node.cut_mark = true;
+    world.kill(2);
+    world.down.insert(2);
+    world.restart(1);
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(2)));
+    world.nominate(1);
+    world.run(4_000);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    for sequence in sequences.into_iter().chain(later) {
+        let get = world.ask(1, Request::Get { sequence });
+        world.settle();
+        assert!(
+            matches!(world.reply(get), Some(Reply::Task(_))),
+            "{sequence}"
+        );
+    }
+    world.assert_equal_rings();
+}
