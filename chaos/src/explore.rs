@@ -12,7 +12,8 @@ use crate::coverage::Coverage;
 use crate::plan::Plan;
 use crate::random::mix;
 use crate::sabotage::Sabotage;
-use crate::world::{RunReport, Violation, World};
+use crate::schedule::SCHEDULES;
+use crate::world::{Met, RunReport, Violation, World};
 
 /// Violations listed in a report at most: more tell nothing new.
 pub const VIOLATIONS_MAX: usize = 1_000;
@@ -66,6 +67,12 @@ pub struct ExplorationReport {
     pub events: u64,
     /// Happenings of the shortest seed that ran to its end.
     pub events_least: u64,
+    /// Crashes, lost messages and changes of configurations in the seed that had the fewest of each.
+    pub crashes_least: u64,
+    /// See `crashes_least`.
+    pub losses_least: u64,
+    /// See `crashes_least`.
+    pub changes_least: u64,
 }
 
 /// What the threads gather.
@@ -76,10 +83,25 @@ struct Gathered {
     trace: u64,
     events: u64,
     events_least: Option<u64>,
+    met_least: Option<Met>,
     seeds: u64,
 }
 
 impl Gathered {
+    /// Plays the directed schedules. A broken one is named as seed 0: `ringhold-chaos replay --schedule` shows it again.
+    fn add_schedules(&mut self) {
+        for schedule in SCHEDULES {
+            let played = schedule.under(Sabotage::None);
+            self.coverage.add(&played.coverage);
+            self.violations
+                .extend(played.violation.map(|it| SeedViolation {
+                    seed: 0,
+                    invariant: it.invariant.to_owned(),
+                    detail: format!("{}: {}", schedule.name, it.detail),
+                }));
+        }
+    }
+
     fn add(&mut self, seed: u64, report: RunReport) {
         self.coverage.add(&report.coverage);
         // Commutative, since threads end in any order.
@@ -98,6 +120,12 @@ impl Gathered {
             None => {
                 let least = self.events_least.unwrap_or(u64::MAX);
                 self.events_least = Some(least.min(report.events));
+                let least = self.met_least.unwrap_or(report.met);
+                self.met_least = Some(Met {
+                    crashes: least.crashes.min(report.met.crashes),
+                    losses: least.losses.min(report.met.losses),
+                    changes: least.changes.min(report.met.changes),
+                });
             }
         }
     }
@@ -120,17 +148,22 @@ pub fn run_seed(seed: u64, sabotage: Sabotage) -> RunReport {
             trace: 0,
             events: 0,
             ended: 0,
+            met: Met::default(),
         }
     })
 }
 
-/// Runs many seeds.
+/// Runs many seeds; beside sound ones the directed schedules too, once, for what seeds meet too rarely.
 #[must_use]
 pub fn explore(exploration: Exploration) -> ExplorationReport {
     let begun = Instant::now();
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
-    let gathered = Mutex::new(Gathered::default());
+    let mut gathered = Gathered::default();
+    if exploration.sabotage == Sabotage::None {
+        gathered.add_schedules();
+    }
+    let gathered = Mutex::new(gathered);
     std::thread::scope(|scope| {
         for _ in 0..exploration.threads.max(1) {
             scope.spawn(|| work(exploration, &next, &stop, &gathered));
@@ -140,6 +173,7 @@ pub fn explore(exploration: Exploration) -> ExplorationReport {
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     gathered.violations.sort_by_key(|violation| violation.seed);
+    let met = gathered.met_least.unwrap_or_default();
     let seconds = begun.elapsed().as_secs_f64().max(0.001);
     ExplorationReport {
         schema: "ringhold.explore/1",
@@ -152,6 +186,9 @@ pub fn explore(exploration: Exploration) -> ExplorationReport {
         trace_hash: format!("{:016x}", gathered.trace),
         events: gathered.events,
         events_least: gathered.events_least.unwrap_or(0),
+        crashes_least: met.crashes,
+        losses_least: met.losses,
+        changes_least: met.changes,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringhold_chaos::explore::{Exploration, ExplorationReport, explore};
 use ringhold_chaos::plan::Plan;
 use ringhold_chaos::sabotage::{LIST, Listed, Sabotage};
-use ringhold_chaos::schedule;
+use ringhold_chaos::schedule::{self, Staging};
 use ringhold_chaos::world::World;
 use serde::Serialize;
 
@@ -32,11 +32,14 @@ enum Command {
     Explore(ExploreArguments),
     /// Shows that dropped rules are noticed.
     Sabotage(SabotageArguments),
-    /// Runs one seed again and tells on standard error what happens.
+    /// Runs one seed, or a directed schedule, again and tells on standard error what happens.
     Replay {
         /// The seed.
-        #[arg(long)]
-        seed: u64,
+        #[arg(long, required_unless_present = "schedule")]
+        seed: Option<u64>,
+        /// The directed schedule that breaks under this sabotage, as it is or with `--sabotage`.
+        #[arg(long, conflicts_with = "seed")]
+        schedule: Option<String>,
         /// A rule to drop.
         #[arg(long)]
         sabotage: Option<String>,
@@ -111,7 +114,20 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Explore(arguments) => run_explore(&arguments),
         Command::Sabotage(arguments) => run_sabotage(&arguments),
-        Command::Replay { seed, sabotage } => replay(seed, sabotage.as_deref()),
+        Command::Replay {
+            seed,
+            schedule,
+            sabotage,
+        } => {
+            let sabotage = match &sabotage {
+                Some(name) => listed(name)?.sabotage,
+                None => Sabotage::None,
+            };
+            match schedule {
+                Some(name) => replay_schedule(&name, sabotage),
+                None => replay(seed.unwrap_or_default(), sabotage),
+            }
+        }
     }
 }
 
@@ -216,7 +232,8 @@ fn run_sabotage(arguments: &SabotageArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn try_sabotage(listed: &Listed, from: u64, arguments: &SabotageArguments) -> SabotageReport {
-    if let Some(violation) = schedule::of(listed.sabotage).and_then(|it| (it.play)(listed.sabotage))
+    if let Some(violation) =
+        schedule::of(listed.sabotage).and_then(|it| it.under(listed.sabotage).violation)
     {
         return SabotageReport {
             name: listed.name,
@@ -224,12 +241,12 @@ fn try_sabotage(listed: &Listed, from: u64, arguments: &SabotageArguments) -> Sa
             caught: true,
             seeds_needed: 1,
             invariant: Some(violation.invariant.to_owned()),
-            stated: listed.seeds,
+            stated: listed.needed.stated,
         };
     }
     let report = explore(Exploration {
         from,
-        seeds: arguments.max_seeds.min(listed.seeds),
+        seeds: arguments.max_seeds.min(listed.needed.stated),
         sabotage: listed.sabotage,
         threads: arguments.threads,
         stop_at_first: true,
@@ -240,15 +257,25 @@ fn try_sabotage(listed: &Listed, from: u64, arguments: &SabotageArguments) -> Sa
         caught: !report.violations.is_empty(),
         seeds_needed: report.seeds,
         invariant: report.violations.first().map(|it| it.invariant.clone()),
-        stated: listed.seeds,
+        stated: listed.needed.stated,
     }
 }
 
-fn replay(seed: u64, sabotage: Option<&str>) -> anyhow::Result<ExitCode> {
-    let sabotage = match sabotage {
-        Some(name) => listed(name)?.sabotage,
-        None => Sabotage::None,
-    };
+fn replay_schedule(name: &str, sabotage: Sabotage) -> anyhow::Result<ExitCode> {
+    let schedule = schedule::of(listed(name)?.sabotage)
+        .with_context(|| format!("{name} is noticed by random seeds and has no schedule"))?;
+    println!("{}", schedule.name);
+    let narrates = true;
+    match (schedule.play)(Staging { sabotage, narrates }).violation {
+        Some(violation) => {
+            println!("{}: {}", violation.invariant, violation.detail);
+            Ok(ExitCode::from(VIOLATION))
+        }
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn replay(seed: u64, sabotage: Sabotage) -> anyhow::Result<ExitCode> {
     let report = World::narrate(Plan::of_seed(seed), sabotage);
     println!(
         "{} happenings in {:.3} s of true time",

@@ -14,7 +14,10 @@ use ringhold_types::{
 /// A task that was accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
+    /// Where; for what a life began with, where that ends.
     pub(crate) lsn: Lsn,
+    /// Term of the entry there, if it is the acceptance itself.
+    pub(crate) entry_term: Option<Term>,
     pub(crate) term: Term,
     pub(crate) key: IdempotencyKey,
     pub(crate) once: bool,
@@ -45,7 +48,7 @@ pub(crate) enum Compared {
 }
 
 /// Digests are kept for positions that are multiples of this: a digest walks the whole ring.
-const DIGEST_EVERY: u64 = 16;
+pub(crate) const DIGEST_EVERY: u64 = 16;
 
 impl Life {
     /// The life that a replica shows first.
@@ -60,15 +63,37 @@ impl Life {
         } else {
             (replica.applied(), replica.ring().clone())
         };
-        Self {
+        let mut life = Self {
             base,
             log: Vec::new(),
-            ring,
+            ring: ring.clone(),
             digests: BTreeMap::new(),
             accepted: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             starts: BTreeSet::new(),
             terms: BTreeSet::new(),
+        };
+        life.begin_with(&ring);
+        life
+    }
+
+    /// A life that goes on from what a replica kept over a loss: what it kept counts, committed before or not.
+    fn begin_with(&mut self, ring: &Ring) {
+        for entry in ring.entries() {
+            let accepted = Accepted {
+                lsn: self.base,
+                entry_term: None,
+                term: entry.accepted_term,
+                key: entry.task.idempotency_key.clone(),
+                once: entry.task.on_interrupt == ringhold_types::OnInterrupt::Fail,
+            };
+            self.accepted.insert(entry.sequence, accepted);
+            for attempt in &entry.history {
+                self.starts.insert((entry.sequence, attempt.number));
+            }
+            if let Some(outcome) = entry.outcome() {
+                self.outcomes.insert(entry.sequence, Arc::clone(outcome));
+            }
         }
     }
 
@@ -103,6 +128,7 @@ impl Life {
             (Op::Accept { sequence, task, .. }, Applied::Accepted { .. }) => {
                 let accepted = Accepted {
                     lsn: entry.lsn,
+                    entry_term: Some(entry.term),
                     term: entry.term,
                     key: task.idempotency_key.clone(),
                     once: task.on_interrupt == ringhold_types::OnInterrupt::Fail,

@@ -22,6 +22,8 @@ pub struct Plan {
     pub members: usize,
     /// Backups, 1 to 3.
     pub durability: u32,
+    /// Copies without which nothing is admitted; `None` for the usual number.
+    pub min_copies: Option<u32>,
     /// Where copies live.
     pub persistence: Persistence,
     /// Partitions, 1 or 2.
@@ -141,6 +143,8 @@ pub enum FaultKind {
     Drain,
     /// The control plane judges a living member dead.
     Suspect,
+    /// A disk takes very long for a while.
+    SlowDisk,
     /// The storage asks for a ring to be written again.
     CopyForward,
     /// An operator's or the balancer's step: a learner comes or goes.
@@ -182,8 +186,8 @@ impl Focus {
 }
 
 impl FaultKind {
-    /// All kinds.
-    pub const ALL: [Self; 16] = [
+    /// The kinds that are drawn for a seed in this order.
+    const DRAWN: [Self; 16] = [
         Self::Crash,
         Self::CrashSeveral,
         Self::Pause,
@@ -229,7 +233,22 @@ impl Plan {
         let focus = random.pick(&Focus::ALL).copied().filter(|_| focused);
         let mut plan = Self::drawn(seed, random);
         plan.turn_to(focus.unwrap_or(Focus::Mixed), random);
+        plan.grow(&mut Stream::new(seed, Concern::PlanGrown));
         plan
+    }
+
+    /// What plans gained later, from a stream of its own.
+    fn grow(&mut self, random: &mut Stream) {
+        if random.chance(300_000) {
+            self.min_copies = Some(random.between(1, u64::from(self.durability) + 1) as u32);
+        }
+        self.timing.slow_latency = Millis(random.between(200, 500));
+        self.timing.slow_after = Millis(random.between(500, 4_000));
+        self.timing.eject_every = Millis(random.between(1_500, 30_000));
+        if self.persistence == Persistence::Fsync && random.chance(400_000) {
+            let weight = random.between(1, 10) as u32;
+            self.faults.weights.push((FaultKind::SlowDisk, weight));
+        }
     }
 
     fn drawn(seed: u64, random: &mut Stream) -> Self {
@@ -252,6 +271,7 @@ impl Plan {
             } else {
                 random.between(1, 2) as u32
             },
+            min_copies: None,
             capacity: random.skewed(4, 64),
             when_full: *random
                 .pick(&[WhenFull::Reject, WhenFull::Wait, WhenFull::Overwrite])
@@ -389,7 +409,7 @@ fn control(random: &mut Stream) -> ControlPlan {
 
 fn faults(random: &mut Stream, fsync: bool) -> FaultPlan {
     let mut weights = Vec::new();
-    for kind in FaultKind::ALL {
+    for kind in FaultKind::DRAWN {
         let usual: u64 = match kind {
             FaultKind::Crash => 30,
             FaultKind::Pause | FaultKind::CutOneWay | FaultKind::Isolate => 20,
@@ -399,7 +419,8 @@ fn faults(random: &mut Stream, fsync: bool) -> FaultPlan {
             FaultKind::Wipe | FaultKind::Forget | FaultKind::Learner => 4,
             FaultKind::Rot if fsync => 4,
             FaultKind::Depose | FaultKind::DeposeAndRestart => 3,
-            FaultKind::CopyForward | FaultKind::Rot => 0,
+            // A slow disk is drawn apart.
+            FaultKind::CopyForward | FaultKind::Rot | FaultKind::SlowDisk => 0,
         };
         let always = kind == FaultKind::Crash;
         if usual > 0 && (always || random.chance(500_000)) {

@@ -20,6 +20,8 @@ pub enum Concern {
     Execution,
     /// Clocks and process start nonces.
     Processes,
+    /// What plans gained later: older seeds keep what they drew before.
+    PlanGrown,
 }
 
 /// One stream (splitmix64 over a counter).

@@ -59,7 +59,9 @@ impl<R: Rules> Shared<R> {
 
     /// Whether this process may acknowledge, grant and lead: only after the record of its own start is applied (I18).
     pub(crate) fn may_take_part(&self) -> bool {
-        self.registered.is_some() || self.drops(Rule::StartAppliedFirst)
+        self.registered.is_some()
+            || self.drops(Rule::StartAppliedFirst)
+            || self.drops(Rule::NominationNamesStart)
     }
 
     /// The identity of this member's replicas of an executor.

@@ -180,7 +180,7 @@ impl<R: Rules> Member<R> {
     /// Which replica this member would be under a configuration.
     fn own_replica(&self, configuration: &Configuration) -> Option<ReplicaId> {
         let registered = self.shared.own_replica(configuration.partition.executor);
-        if registered.is_none() && self.shared.drops(Rule::StartAppliedFirst) {
+        if registered.is_none() && self.shared.may_take_part() {
             return named_member(configuration, self.shared.id);
         }
         let own = registered?;
@@ -217,13 +217,13 @@ impl<R: Rules> Member<R> {
                 if !is_first(known, configuration) {
                     core.lease_floor = context.shared.leases.last_granted_to_any();
                 }
-                // A seat whose log is not on disk: if the tail of that disk was cut, the log may have been in it.
+                // A log that is not on disk: if the tail of that disk was cut, the log may have been in it. So for a
+                // learner too: its seat may be on the way.
                 let new_life = known.is_some_and(|known| known.generation < life);
-                core.cut_mark = self.tail_cut
-                    && core.durability.on_disk()
-                    && configuration.is_in_sync(own)
-                    && !new_life
-                    && !is_first(known, configuration);
+                let doubtful = self.tail_cut && core.durability.on_disk();
+                if doubtful && !new_life && !is_first(known, configuration) {
+                    core.mark_cut(&mut context);
+                }
                 core
             }
         };

@@ -280,6 +280,13 @@ impl Core {
         }
     }
 
+    /// Marks an empty replica whose log may have been cut from the disk whole.
+    pub(crate) fn mark_cut<R: Rules>(&mut self, context: &mut Context<'_, R>) {
+        self.cut_mark = true;
+        let (partition, replica) = (self.partition, self.id);
+        context.persist(partition, Record::CutMark { partition, replica });
+    }
+
     /// Takes the mark of a cut tail away.
     pub(crate) fn clear_cut_mark<R: Rules>(&mut self, context: &mut Context<'_, R>) {
         if !self.cut_mark {

@@ -79,6 +79,13 @@ pub enum Record {
         /// The new replica.
         replica: ReplicaId,
     },
+    /// The tail of the disk was cut, and the replica's log may have been in it whole: the mark outlives further starts.
+    CutMark {
+        /// The partition.
+        partition: PartitionKey,
+        /// The replica.
+        replica: ReplicaId,
+    },
     /// The mark of a cut tail is no longer needed.
     CutMarkCleared {
         /// The partition.
@@ -136,6 +143,14 @@ pub enum Note {
     TailTaken(PartitionKey),
     /// No peer's log reaches back to what a cut left here: the peer is to lead.
     TailOutOfReach(PartitionKey),
+    /// A slow replica loses its seat.
+    SlowEjected(PartitionKey),
+    /// A primary is itself the slow one, and gives the lead away.
+    SlowPrimary(PartitionKey),
+    /// A learner that was counted and did not catch up in time is not waited for any more.
+    LearnerGivenUp(PartitionKey),
+    /// A seat could not be removed, since one that stays carries the mark of a cut tail.
+    RemovalWaitsForMark(PartitionKey),
     /// A generation ended in loss.
     Lost(PartitionKey),
     /// A task failed as poison.

@@ -12,6 +12,7 @@
 //! | `replica`, `core` | one replica: its role; what it is in every role |
 //! | `primary`, `progress`, `commit` | leading: the parts together, how far peers are, the commit rule |
 //! | `takeover`, `cut_tail`, `handover`, `membership` | how a partition changes hands |
+//! | `slow`, `ejection` | who is slow, and what follows from it |
 //! | `admission`, `read`, `committed`, `waiters`, `requests` | callers: asked, committed, answered once |
 //! | `schedule`, `adoption`, `attempts`, `pool` | attempts: started, adopted, reported |
 //! | `backup`, `learner`, `divergence`, `log`, `persistence` | following: what fits, what is cut, what is on disk |
@@ -32,6 +33,7 @@ mod core;
 mod cut_tail;
 mod divergence;
 pub mod effect;
+mod ejection;
 pub mod event;
 mod handover;
 mod housekeeping;
@@ -52,6 +54,7 @@ pub mod request;
 mod requests;
 pub mod rules;
 mod schedule;
+mod slow;
 mod takeover;
 mod timing;
 mod views;

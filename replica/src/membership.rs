@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::core::Core;
 use crate::effect::Note;
 use crate::primary::Primary;
+use crate::progress::Progress;
 use crate::rules::{Rule, Rules};
 
 /// A proposal whose outcome is not observed yet.
@@ -42,6 +43,8 @@ pub(crate) const fn removed_by(kind: &ChangeKind) -> Option<ReplicaId> {
 enum Wish {
     /// A learner for the seat of this replica.
     Replace(ReplicaId),
+    /// A learner for the seat of this replica, which is slow.
+    ReplaceSlow(ReplicaId),
     /// A learner for a free seat.
     Fill,
     /// One seat less: there are more than copies.
@@ -113,26 +116,43 @@ impl Primary {
             return;
         }
         self.drop_stuck_learners(core, context);
-        let Some(wish) = self.wish(core, context) else {
+        let slow = self.eject_slow(core, context);
+        if self.change.is_some() || self.hand_over.is_some() {
+            return;
+        }
+        let wish = self.wish(core, context);
+        let wish = wish.or(slow.map(Wish::ReplaceSlow));
+        let Some(wish) = wish else {
             return;
         };
         if let Wish::Remove(removed) = wish {
-            if self.may_remove(core, removed) {
-                self.propose(core, context, ChangeKind::Degrade { removed });
-            }
+            self.remove(core, context, removed);
             return;
         }
         if let Some(learner) = self.ready_learner(core, context) {
             let kind = match wish {
-                Wish::Replace(removed) => ChangeKind::Swap { learner, removed },
+                Wish::Replace(removed) | Wish::ReplaceSlow(removed) => {
+                    ChangeKind::Swap { learner, removed }
+                }
                 _ => ChangeKind::Promote { learner },
             };
+            if matches!(wish, Wish::ReplaceSlow(_)) {
+                self.note_ejection(core, context);
+            }
             self.propose(core, context, kind);
         } else if let Wish::Replace(removed) = wish
             && self.is_given_up(core, context, removed)
-            && self.may_remove(core, removed)
         {
+            self.remove(core, context, removed);
+        }
+    }
+
+    /// Proposes that a seat goes without a replacement, if that is possible now.
+    fn remove<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>, removed: ReplicaId) {
+        if self.may_remove(core, removed) || context.drops(Rule::RemovalWaitsForMark) {
             self.propose(core, context, ChangeKind::Degrade { removed });
+        } else {
+            context.note(Note::RemovalWaitsForMark(core.partition));
         }
     }
 
@@ -183,27 +203,30 @@ impl Primary {
     }
 
     /// A live learner that has everything and is counted. One that is close gets counted, if the control plane is alive: it
-    /// could not be settled otherwise.
+    /// could not be settled otherwise. Not before the leases of earlier primaries have run out: the new seat never granted
+    /// them anything, so it would wait for nothing if it were named primary next (I14).
     fn ready_learner<R: Rules>(
         &mut self,
         core: &Core,
         context: &mut Context<'_, R>,
     ) -> Option<ReplicaId> {
+        if context.now < self.may_commit_at {
+            return None;
+        }
         let learner = self.best_learner(core, context)?;
         if context.drops(Rule::LearnerCounted) {
             return Some(learner);
         }
-        if let Some(length) = self.counted_at.get(&learner) {
-            let has_all = self
-                .peers
-                .get(&learner)
-                .is_some_and(|it| it.matched >= *length);
+        if let Some((length, _)) = self.counted_at.get(&learner) {
+            let known = self.peers.get(&learner);
+            let has_all = known.is_some_and(|it| it.matched >= *length && !it.cut_mark);
             return has_all.then_some(learner);
         }
         let end = context.shared.leases.control_end(&context.shared.timing);
         if end.is_some_and(|end| context.now < end) {
             self.counted.insert(learner);
-            self.counted_at.insert(learner, core.log.last());
+            self.counted_at
+                .insert(learner, (core.log.last(), context.now));
             context.note(Note::LearnerCounted(core.partition));
         }
         None
@@ -215,7 +238,8 @@ impl Primary {
         let usable = |learner: &&ReplicaId| {
             let shared = &context.shared;
             let known = self.peers.get(learner);
-            known.is_some_and(|it| it.is_close(last) || self.counted.contains(learner))
+            let fit = |it: &&Progress| it.is_close(last) && !it.cut_mark;
+            (known.as_ref().is_some_and(fit) || self.counted.contains(learner))
                 && !shared.down.contains_key(&learner.member)
                 && !shared.draining.contains(&learner.member)
         };
@@ -226,17 +250,27 @@ impl Primary {
         })
     }
 
-    /// A counted learner that died before it was proposed holds up nothing: its addition is not on the way.
-    fn drop_stuck_learners<R: Rules>(&mut self, core: &Core, context: &Context<'_, R>) {
-        let down = &context.shared.down;
+    /// A counted learner that died before it was proposed, or does not get what it lacks, holds up nothing: its addition is
+    /// not on the way.
+    fn drop_stuck_learners<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
+        let shared = &context.shared;
         let learners = &core.configuration.learners;
-        self.counted
-            .retain(|it| learners.contains(it) && !down.contains_key(&it.member));
+        let before = self.counted.len();
+        let counted_at = &self.counted_at;
+        self.counted.retain(|it| {
+            let since = counted_at.get(it).map(|(_, at)| *at);
+            let late = since.is_some_and(|at| at.after(shared.timing.degrade_after) <= context.now);
+            learners.contains(it) && !shared.down.contains_key(&it.member) && !late
+        });
         let counted = &self.counted;
         self.counted_at.retain(|it, _| counted.contains(it));
+        if self.counted.len() < before {
+            context.note(Note::LearnerGivenUp(core.partition));
+        }
     }
 
-    /// Whether a seat has been empty for long enough, with nobody to take it (PROTOCOL §3).
+    /// Whether a seat has been empty for long enough, with nobody to take it (PROTOCOL §3). Nothing commits meanwhile, so a
+    /// living learner has as long again to become somebody, and no longer.
     fn is_given_up<R: Rules>(
         &self,
         core: &Core,
@@ -244,15 +278,20 @@ impl Primary {
         removed: ReplicaId,
     ) -> bool {
         let shared = &context.shared;
-        let since = shared.down.get(&removed.member);
-        let long = since.is_some_and(|at| at.after(shared.timing.degrade_after) <= context.now);
+        let Some(since) = shared.down.get(&removed.member) else {
+            return false;
+        };
+        let after = shared.timing.degrade_after;
         let mut learners = core.configuration.learners.iter();
-        long && !learners.any(|it| !shared.down.contains_key(&it.member))
+        let hope = learners.any(|it| !shared.down.contains_key(&it.member));
+        let first = since.after(after);
+        let at = if hope { first.after(after) } else { first };
+        at <= context.now
     }
 
     /// Whether a seat can go without a loss: another remains, and none of those that remain carries the mark of a cut tail
     /// (PROTOCOL §5), for only the one that goes might hold what the cut took.
-    fn may_remove(&self, core: &Core, removed: ReplicaId) -> bool {
+    pub(crate) fn may_remove(&self, core: &Core, removed: ReplicaId) -> bool {
         let marked = core.cut_mark
             || self.peers.iter().any(|(peer, progress)| {
                 *peer != removed && core.configuration.is_in_sync(*peer) && progress.cut_mark
@@ -270,10 +309,13 @@ impl Primary {
             return Some(pending.again_at);
         }
         let shared = &context.shared;
+        let after = shared.timing.degrade_after;
         let seats = core.configuration.in_sync.iter();
         seats
             .filter_map(|seat| shared.down.get(&seat.member))
-            .map(|since| since.after(shared.timing.degrade_after))
+            .flat_map(|since| [since.after(after), since.after(after).after(after)])
+            .chain(self.counted_at.values().map(|(_, at)| at.after(after)))
+            .chain(self.slow_deadline(core, context))
             .filter(|at| *at > context.now)
             .min()
     }

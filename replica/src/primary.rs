@@ -18,6 +18,7 @@ use crate::request::{Reply, RequestToken};
 use crate::requests::Waiting;
 use crate::rules::{Rule, Rules};
 use crate::schedule::Schedule;
+use crate::slow::Slowness;
 use crate::waiters::Waiters;
 
 /// How far a primary is on its way to lead.
@@ -66,8 +67,8 @@ pub(crate) struct Primary {
     pub(crate) peers: BTreeMap<ReplicaId, Progress>,
     /// Learners that are required already (I6).
     pub(crate) counted: BTreeSet<ReplicaId>,
-    /// The log's length when each of them was counted: it is proposed once it has all that.
-    pub(crate) counted_at: BTreeMap<ReplicaId, Lsn>,
+    /// The log's length when each of them was counted, and when that was: it is proposed once it has all that.
+    pub(crate) counted_at: BTreeMap<ReplicaId, (Lsn, Tick)>,
     pub(crate) change: Option<PendingChange>,
     pub(crate) hand_over: Option<HandingOver>,
     pub(crate) held: Held,
@@ -85,6 +86,8 @@ pub(crate) struct Primary {
     pub(crate) housekeeping: Option<Lsn>,
     /// The last `Configure` that is not applied yet.
     pub(crate) configuring: Option<Lsn>,
+    /// How long its own disk takes, and when the next slow replica may be ejected.
+    pub(crate) slowness: Slowness,
     /// When peers are told of a commit that no prepare carried.
     pub(crate) tell_commit_at: Option<Tick>,
     /// Snapshots begun in this term.
@@ -128,6 +131,7 @@ impl Primary {
             time: self.clock.time(context.now).max(core.log_time()),
             op,
         };
+        self.slowness.own.begin(lsn, context.now);
         core.append(context, entry);
         lsn
     }

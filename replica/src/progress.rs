@@ -11,6 +11,7 @@ use crate::divergence::common_point;
 use crate::effect::Note;
 use crate::message::{Ack, PeerMessage, Prepare, SnapshotPart};
 use crate::rules::Rules;
+use crate::slow::Latency;
 use crate::timing::Timing;
 
 /// Prepares sent to one peer and not acknowledged: while they are on the way, entries gather to larger ones.
@@ -54,6 +55,8 @@ pub(crate) struct Progress {
     /// Whether it was heard in this term.
     pub(crate) heard: bool,
     pub(crate) transfer: Option<Transfer>,
+    /// How long it takes to make entries safe.
+    pub(crate) latency: Latency,
 }
 
 impl Progress {
@@ -76,6 +79,7 @@ impl Progress {
             cut_mark: false,
             heard: false,
             transfer: None,
+            latency: Latency::default(),
         }
     }
 
@@ -145,6 +149,8 @@ impl Progress {
         {
             self.transfer = None;
             self.next = matched.next();
+            // Even if nothing follows the snapshot, one more prepare says so: it takes the mark of a cut tail away.
+            self.told_commit = Lsn::ZERO;
             self.probing = false;
             self.in_flight.clear();
         }
@@ -157,6 +163,7 @@ impl Progress {
         if more || covers {
             self.matched = self.matched.max(matched);
             self.next = self.next.max(self.matched.next());
+            self.latency.reached(self.matched, context.now);
             while self.in_flight.front().is_some_and(|end| *end <= matched) {
                 self.in_flight.pop_front();
             }
@@ -242,6 +249,9 @@ impl Progress {
             commit: core.commit,
             length: core.log.last(),
         };
+        if end > self.matched {
+            self.latency.begin(end, context.now);
+        }
         self.told_commit = core.commit;
         context.send(peer.member, PeerMessage::Prepare(prepare));
         Some(end)

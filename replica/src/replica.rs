@@ -267,7 +267,7 @@ impl Replica {
         }
         let this_start = configuration.primary_start == context.shared.start;
         let goes_on = !this_start && context.drops(Rule::RestartRaisesTerm);
-        if !this_start && !goes_on {
+        if !this_start && !goes_on && !context.drops(Rule::NominationNamesStart) {
             return;
         }
         if self.core.log.last_term() == self.core.term && !goes_on {

@@ -60,6 +60,10 @@ pub enum Rule {
     CutMarkKept,
     /// §5: a replica with a cut tail leads without asking its peers for the tail.
     CutTailAsksPeers,
+    /// §3: a seat is given up although one that stays carries the mark of a cut tail.
+    RemovalWaitsForMark,
+    /// I18: a nomination for an earlier start is taken, before the record of this start is applied.
+    NominationNamesStart,
     /// G3: a second outcome replaces the first.
     OutcomeOnce,
     /// G5: sequences start over after a loss.
@@ -70,7 +74,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::CommitNeedsAllAcks,
         Self::RemovedStaysRequired,
         Self::LearnerCounted,
@@ -90,6 +94,8 @@ impl Rule {
         Self::GenerationFence,
         Self::CutMarkKept,
         Self::CutTailAsksPeers,
+        Self::RemovalWaitsForMark,
+        Self::NominationNamesStart,
         Self::OutcomeOnce,
         Self::SequencesContinue,
         Self::ApplyIsClockFree,

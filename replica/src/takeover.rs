@@ -18,6 +18,7 @@ use crate::primary::{Phase, Primary, RingClock};
 use crate::progress::Progress;
 use crate::rules::{Rule, Rules};
 use crate::schedule::Schedule;
+use crate::slow::Slowness;
 use crate::waiters::Waiters;
 
 impl Primary {
@@ -54,6 +55,7 @@ impl Primary {
             retrieved: Retrieved::default(),
             housekeeping: None,
             configuring: None,
+            slowness: Slowness::new(context.now, &timing),
             tell_commit_at: None,
             snapshots: 0,
         };

@@ -13,6 +13,12 @@ pub struct Timing {
     pub drift_percent: u64,
     /// A seat without a living replica and without a replacement is removed after this time.
     pub degrade_after: Millis,
+    /// A replica that takes less than this to make entries safe is never slow.
+    pub slow_latency: Millis,
+    /// Who is slow for this long is replaced.
+    pub slow_after: Millis,
+    /// At most one slow replica of a partition is ejected in this time.
+    pub eject_every: Millis,
     /// How long attempts of older terms may be adopted before they are run again.
     pub adopt_window: Millis,
     /// A served outcome counts as retrieved after this time.
@@ -38,6 +44,9 @@ impl Default for Timing {
             lease: limits::LEASE,
             drift_percent: limits::LEASE_DRIFT_PERCENT,
             degrade_after: limits::DEGRADE_AFTER,
+            slow_latency: Millis(500),
+            slow_after: Millis(5_000),
+            eject_every: Millis(30_000),
             adopt_window: limits::ADOPT_WINDOW,
             retrieved_grace: limits::RETRIEVED_GRACE,
             max_clock_step: limits::MAX_CLOCK_STEP,

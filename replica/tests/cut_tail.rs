@@ -92,3 +92,61 @@ fn a_cut_tail_that_ends_in_entries_of_a_replaced_term_is_cut_further_back() {
     }
     world.assert_equal_rings();
 }
+
+#[test]
+fn the_mark_of_a_log_that_was_cut_whole_outlives_further_starts() {
+    let mut world = World::new(3, 3, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..6);
+    world.kill(2);
+    world.nodes.get_mut(&2).unwrap().disk.clear();
+    world.isolate(2);
+    world.restart(2);
+    world.run(300);
+    assert!(world.at(2).cut_mark());
+    world.kill(2);
+    world.restart(2);
+    world.run(300);
+    assert!(world.at(2).cut_mark());
+    world.heal();
+    world.run(3_000);
+    assert!(!world.at(2).cut_mark());
+    world.kill(2);
+    world.restart(2);
+    assert!(!world.at(2).cut_mark());
+}
+
+#[test]
+fn a_learner_whose_whole_log_was_cut_is_marked_and_gets_no_seat_before_it_is_whole() {
+    let mut world = World::new(3, 2, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..6);
+    // The learner has acknowledged all that, and its seat is on the way.
+    world.proposals_pass = false;
+    world.kill(2);
+    world.down.insert(2);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(500);
+    assert_eq!(world.at(1).counted(), [replica(3)]);
+    world.kill(3);
+    world.nodes.get_mut(&3).unwrap().disk.clear();
+    world.isolate(3);
+    world.restart(3);
+    world.run(100);
+    assert!(world.at(3).cut_mark());
+    // The proposal arrives, and then the primary dies.
+    world.configure(|it| {
+        it.learners.clear();
+        it.in_sync = vec![replica(1), replica(3)];
+    });
+    world.kill(1);
+    world.down.insert(1);
+    world.nominate(3);
+    world.run(3_000);
+    assert_eq!(world.role(3), Some(RoleView::TakingOver), "it asks first");
+    world.heal();
+    world.restart(1);
+    world.run(4_000);
+    assert_eq!(world.role(3), Some(RoleView::Leading));
+    assert_eq!(world.at(3).ring().undisposed(), 6);
+}

@@ -3,8 +3,11 @@
 
 mod straggler_copy;
 
+use ringhold_replica::Rule;
+
 use crate::sabotage::Sabotage;
-use crate::world::Violation;
+use crate::world::directed;
+pub use crate::world::directed::{Played, Staging};
 
 /// A schedule by name.
 #[derive(Clone, Copy, Debug)]
@@ -14,15 +17,43 @@ pub struct Schedule {
     /// The sabotage that breaks it.
     pub sabotage: Sabotage,
     /// Plays it.
-    pub play: fn(Sabotage) -> Option<Violation>,
+    pub play: fn(Staging) -> Played,
 }
 
 /// All schedules.
-pub const SCHEDULES: [Schedule; 1] = [Schedule {
-    name: "a copy forward is cut in half by a crash",
-    sabotage: Sabotage::StragglerCopyCuts,
-    play: straggler_copy::play,
-}];
+pub const SCHEDULES: [Schedule; 4] = [
+    Schedule {
+        name: "a copy forward is cut in half by a crash",
+        sabotage: Sabotage::StragglerCopyCuts,
+        play: straggler_copy::play,
+    },
+    Schedule {
+        name: "a primary that hears nothing goes on beside the learner that it counted",
+        sabotage: Sabotage::Rule(Rule::LeaseCountsLearners),
+        play: directed::deaf_primary,
+    },
+    Schedule {
+        name: "a damaged backup is named primary while it has a part of its tail again",
+        sabotage: Sabotage::Rule(Rule::CutMarkKept),
+        play: directed::damaged_backup,
+    },
+    Schedule {
+        name: "a seat is given up while the one that stays lacks what it held",
+        sabotage: Sabotage::Rule(Rule::RemovalWaitsForMark),
+        play: directed::doubtful_removal,
+    },
+];
+
+impl Schedule {
+    /// Plays it under a sabotage, quietly.
+    #[must_use]
+    pub fn under(&self, sabotage: Sabotage) -> Played {
+        (self.play)(Staging {
+            sabotage,
+            narrates: false,
+        })
+    }
+}
 
 /// The schedule that a sabotage breaks, if it has one.
 #[must_use]

@@ -11,9 +11,10 @@ use ringhold_types::{
     RingTime, Term,
 };
 
+use crate::coverage::Coverage;
 use crate::plan::DiskPlan;
 use crate::random::{Concern, Stream};
-use crate::sabotage::Sabotage;
+use crate::world::directed::{Played, Staging};
 use crate::world::{Disk, Violation};
 
 const REPLICA: ReplicaId = ReplicaId {
@@ -25,7 +26,15 @@ const ACKNOWLEDGED: Lsn = Lsn(4);
 /// What is committed and applied when the ring is written again.
 const COMMITTED: Lsn = Lsn(2);
 
-pub(super) fn play(sabotage: Sabotage) -> Option<Violation> {
+pub(super) fn play(staging: Staging) -> Played {
+    Played {
+        violation: lost(staging),
+        coverage: Coverage::default(),
+    }
+}
+
+/// Whether the crash took what was acknowledged.
+fn lost(staging: Staging) -> Option<Violation> {
     let partition = PartitionKey::default();
     let mut disk = Disk::default();
     let mut first = vec![Record::Reset {
@@ -48,7 +57,7 @@ pub(super) fn play(sabotage: Sabotage) -> Option<Violation> {
     // The stream decides how much of what was not flushed is kept; here that is the second half, or nothing of it.
     let mut random = Stream::new(kept_nothing(), Concern::Disk);
     disk.crash(&nothing_more, &mut random, false);
-    let found = disk.recover(&[], sabotage.copies_cut())?;
+    let found = disk.recover(&[], staging.sabotage.copies_cut())?;
     let last = found.first().map_or(Lsn::ZERO, |replica| {
         replica
             .entries

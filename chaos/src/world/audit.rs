@@ -19,6 +19,7 @@ impl World {
         match self.what_is_missing() {
             None => {
                 self.audit();
+                self.check_played();
                 self.check_history();
                 self.finished = true;
             }

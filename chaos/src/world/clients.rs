@@ -264,6 +264,32 @@ impl World {
             .push(self.now + PATIENCE, Happening::Impatience { client, token });
     }
 
+    /// Asks a member about the newest acknowledged task, for nobody who would wait for the answer.
+    pub(crate) fn ask_about_newest(&mut self, slot: usize) {
+        let Some(newest) = self.oracle.acknowledged.last() else {
+            return;
+        };
+        let (partition, sequence) = (newest.partition, newest.sequence);
+        self.next_token += 1;
+        let token = RequestToken(self.next_token);
+        let request = Request::Get { sequence };
+        let open = Open {
+            partition,
+            request: request.clone(),
+            was_stored: true,
+            had_ended: self.oracle.outcome(partition, sequence).is_some(),
+        };
+        self.open.insert(token, open);
+        let question = Question {
+            token,
+            client: usize::MAX,
+            partition,
+            request,
+        };
+        let member = self.hosts[slot].member;
+        self.question_arrived(member, question);
+    }
+
     /// A question has come to a member.
     pub(crate) fn question_arrived(&mut self, to: MemberId, question: Question) {
         let Some(slot) = self.slot_of(to) else {

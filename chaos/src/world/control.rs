@@ -18,6 +18,7 @@ use super::World;
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{Focus, MILLISECOND};
+use crate::sabotage::Sabotage;
 
 /// Steps of repair and balance at a time.
 const STEPS_MOST: usize = 4;
@@ -87,6 +88,11 @@ impl ControlPlane {
 impl World {
     /// Applies a command to the cluster state and lets members hear of it.
     pub(crate) fn command(&mut self, command: &Command) -> Response {
+        if let (Sabotage::LearnerElected, Command::MembersDown { members }) =
+            (self.sabotage, command)
+        {
+            self.elect_learners(members);
+        }
         let index = self.control.cluster.index().next();
         let before = Arc::clone(&self.control.cluster);
         let mut cluster = (*before).clone();
@@ -118,6 +124,36 @@ impl World {
         response
     }
 
+    /// The sabotage of I2: what the dead lead goes to learners that are up.
+    fn elect_learners(&mut self, dead: &[(MemberId, StartNonce)]) {
+        let is_dead = |member: MemberId| dead.iter().any(|(it, _)| *it == member);
+        for partition in self.partitions.clone() {
+            let Some(configuration) = self.control.cluster.configuration(partition) else {
+                continue;
+            };
+            let mut learners = configuration.learners.iter().copied();
+            let learner = learners.find(|it| !is_dead(it.member));
+            let primary = configuration.primary.filter(|it| is_dead(it.member));
+            let (Some(learner), Some(proposer)) = (learner, primary) else {
+                continue;
+            };
+            let mut expected = configuration.version;
+            for kind in [
+                ChangeKind::Promote { learner },
+                ChangeKind::HandOver { to: learner },
+            ] {
+                self.command(&Command::Change(ConfigurationChange {
+                    partition,
+                    expected,
+                    term: configuration.term,
+                    proposer,
+                    kind,
+                }));
+                expected = expected.next();
+            }
+        }
+    }
+
     fn configurations_changed(&mut self, before: &Cluster, changes: &Changes, recorded: bool) {
         for partition in &changes.configurations {
             let old = before.configuration(*partition);
@@ -125,7 +161,10 @@ impl World {
             let (Some(old), Some(new)) = (old, new) else {
                 continue;
             };
-            self.coverage.mark(Mark::ConfigurationChanged);
+            if old.materialised {
+                self.met.changes += 1;
+                self.coverage.mark(Mark::ConfigurationChanged);
+            }
             self.tell(|| format!("configuration {partition}: {}", super::shown(&new)));
             if old.materialised && new.generation > old.generation {
                 self.generation_lost(&old, recorded);
@@ -335,6 +374,7 @@ impl World {
                 let response = self.command(&Command::Change(applied));
                 if let (Response::Changed { .. }, Some(mark)) = (&response, mark_of(&change.kind)) {
                     self.coverage.mark(mark);
+                    self.mark_removed(member, &change);
                     self.seat_given(member, &change);
                 }
                 if let Response::Refused(_) = response {
@@ -342,6 +382,24 @@ impl World {
                     self.answer_mail(member, start, ControlAnswer::Refused(change));
                 }
             }
+        }
+    }
+
+    /// Notes a removal of a replica that lacked what its primary had.
+    fn mark_removed(&mut self, member: MemberId, change: &ConfigurationChange) {
+        let (ChangeKind::Swap { removed, .. } | ChangeKind::Degrade { removed }) = change.kind
+        else {
+            return;
+        };
+        let replica = |member: MemberId| {
+            let slot = self.slot_of(member)?;
+            let process = self.hosts[slot].process.as_ref()?;
+            process.machine.replica(change.partition)
+        };
+        let leads = replica(member).map(ringhold_replica::Replica::last);
+        let had = replica(removed.member).map(ringhold_replica::Replica::durable);
+        if leads.is_some_and(|last| had.is_none_or(|had| had < last)) {
+            self.coverage.mark(Mark::RemovedWasBehind);
         }
     }
 
@@ -548,6 +606,8 @@ fn mark_of(kind: &ChangeKind) -> Option<Mark> {
         ChangeKind::Promote { .. } => Some(Mark::LearnerPromoted),
         ChangeKind::Swap { .. } => Some(Mark::SeatSwapped),
         ChangeKind::Degrade { .. } => Some(Mark::Degraded),
+        ChangeKind::Bump => Some(Mark::AdditionSettled),
+        ChangeKind::RecordLoss => Some(Mark::LossRecorded),
         _ => None,
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Disk {
     flushed: usize,
     /// Whether the end was found torn at the last crash.
     cut_at_end: bool,
+    /// Whether a cut was found of which no start has written down yet which replicas it took whole.
+    unlisted_cut: bool,
 }
 
 /// What a crash did to a disk.
@@ -101,6 +103,7 @@ impl Disk {
             let keep = random.between(first as u64, self.flushed as u64 - 1) as usize;
             self.cut(keep);
             self.cut_at_end = true;
+            self.unlisted_cut = true;
             return CrashTrace::Damaged;
         }
         let unflushed = self.batches.len() - self.flushed;
@@ -108,11 +111,26 @@ impl Disk {
         let torn = keep < self.batches.len() && random.chance(plan.torn);
         self.cut(keep);
         self.cut_at_end |= torn;
+        self.unlisted_cut |= torn;
         if torn {
             CrashTrace::Torn
         } else {
             CrashTrace::Clean
         }
+    }
+
+    /// How many flushed writes are above the last mark.
+    pub(crate) fn exposed(&self) -> usize {
+        let last = self.batches[..self.flushed].last();
+        self.flushed - last.map_or(0, |last| last.known)
+    }
+
+    /// All flushed writes above the last mark become unreadable.
+    pub(crate) fn damage(&mut self) {
+        let keep = self.flushed - self.exposed();
+        self.cut(keep);
+        self.cut_at_end = true;
+        self.unlisted_cut = true;
     }
 
     fn cut(&mut self, keep: usize) {
@@ -126,20 +144,18 @@ impl Disk {
     }
 
     /// What a start finds; `None` if it does not fit together. `seats` are the replicas that the control plane knows here: one
-    /// that the cut took whole is empty and marked. `copies_cut` is the sabotage of a straggler copy that voids what lies
+    /// that the cut took whole is empty and marked, and the mark is written down. `copies_cut` is the sabotage of a straggler copy that voids what lies
     /// beside it.
     pub(crate) fn recover(
-        &self,
+        &mut self,
         seats: &[(PartitionKey, ReplicaId)],
         copies_cut: bool,
     ) -> Option<Vec<RecoveredReplica>> {
         let mut arena = Arena::default();
         let mut replay = Replay::default();
-        let mut was_cut = self.cut_at_end;
         for batch in &self.batches {
             if batch.cut_before {
                 replay.mark_all();
-                was_cut = true;
             }
             for record in &batch.records {
                 replay.apply(arena.store(record, copies_cut), false);
@@ -151,12 +167,28 @@ impl Disk {
         let stored = replay.finish().ok()?;
         let found = stored.into_iter().map(|replica| arena.load(&replica));
         let mut found: Vec<RecoveredReplica> = found.collect::<Option<_>>()?;
-        for (partition, replica) in seats.iter().filter(|_| was_cut) {
-            if !found.iter().any(|it| it.partition == *partition) {
-                found.push(empty_and_marked(*partition, *replica));
-            }
+        if std::mem::take(&mut self.unlisted_cut) {
+            let listed = |key: &PartitionKey| found.iter().any(|it| it.partition == *key);
+            let missing: Vec<(PartitionKey, ReplicaId)> = seats
+                .iter()
+                .copied()
+                .filter(|(key, _)| !listed(key))
+                .collect();
+            self.write_marks(&missing);
+            found.extend(missing.iter().map(|(key, id)| empty_and_marked(*key, *id)));
         }
         Some(found)
+    }
+
+    /// Writes the marks of replicas that a cut took whole, and syncs them, before the process begins.
+    fn write_marks(&mut self, missing: &[(PartitionKey, ReplicaId)]) {
+        let mark = |(partition, replica): &(PartitionKey, ReplicaId)| Record::CutMark {
+            partition: *partition,
+            replica: *replica,
+        };
+        let records = missing.iter().map(mark).collect();
+        self.push(0, records, None, 0);
+        self.flushed = self.batches.len();
     }
 }
 
@@ -224,6 +256,9 @@ impl Arena {
             }
             Record::Reset { partition, replica } => {
                 LogRecord::bare(RecordKind::Reset, *partition, *replica)
+            }
+            Record::CutMark { partition, replica } => {
+                LogRecord::bare(RecordKind::CutMark, *partition, *replica)
             }
             Record::CutMarkCleared { partition, replica } => {
                 LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)

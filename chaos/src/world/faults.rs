@@ -54,6 +54,7 @@ impl World {
             FaultKind::Forget => self.lose_for_good(slot),
             FaultKind::Drain => self.drain(slot, until),
             FaultKind::Suspect => self.suspect(slot),
+            FaultKind::SlowDisk => self.hosts[slot].slow_until = until + 2 * SECOND,
             FaultKind::CopyForward => {
                 if let Some(partition) = self.any_partition() {
                     self.put(slot, Event::CopyForward(partition));
@@ -84,6 +85,7 @@ impl World {
         let Some(process) = host.process.take() else {
             return;
         };
+        self.met.crashes += 1;
         if !process.led.is_empty() {
             self.coverage.mark(Mark::PrimaryRestarted);
         }
@@ -316,6 +318,19 @@ impl World {
 
     /// All faults end, and everybody comes back who can.
     pub(crate) fn heal(&mut self) {
+        // Every seed has a crash and a change of the configuration.
+        if self.met.crashes == 0
+            && let Some(slot) = self.any_running()
+        {
+            self.crash(slot);
+        }
+        if self.met.changes == 0 {
+            let configuration = self.control.cluster.configuration(self.partitions[0]);
+            let primary = configuration.and_then(|it| it.primary);
+            if let Some(slot) = primary.and_then(|it| self.slot_of(it.member)) {
+                self.suspect(slot);
+            }
+        }
         self.healed = true;
         self.tell(|| "all faults end".to_owned());
         self.cuts.heal();
@@ -328,6 +343,7 @@ impl World {
             let host = &mut self.hosts[slot];
             host.control_cut_until = 0;
             host.paused_until = 0;
+            host.slow_until = 0;
             let member = host.member;
             let was_lost = host.is_gone;
             if let Some(process) = host.process.as_mut() {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ringhold_replica::{AttemptEnd, Event, Member};
 use ringhold_types::{
-    AttemptToken, Generation, Lsn, MemberId, PartitionKey, StartNonce, Term, Tick,
+    AttemptToken, ConfigurationVersion, Generation, Lsn, MemberId, PartitionKey, StartNonce, Term,
+    Tick,
 };
 
 use super::disk::Disk;
@@ -74,6 +75,8 @@ pub(crate) struct Process {
     pub(crate) compared: BTreeMap<PartitionKey, (Generation, Lsn)>,
     /// Partitions that it led at the end of its last turn, with the term.
     pub(crate) led: BTreeMap<PartitionKey, Term>,
+    /// Versions of the configurations that it acted on at the end of its last turn.
+    pub(crate) versions: BTreeMap<PartitionKey, ConfigurationVersion>,
 }
 
 /// A machine in the rack.
@@ -97,6 +100,8 @@ pub(crate) struct Host {
     pub(crate) deviation: i64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
+    /// Its disk takes very long until then.
+    pub(crate) slow_until: u64,
     /// Messages to the control plane and back are lost until then.
     pub(crate) control_cut_until: u64,
 }
@@ -117,6 +122,7 @@ impl Host {
             deviation,
             process: None,
             paused_until: 0,
+            slow_until: 0,
             control_cut_until: 0,
         }
     }

@@ -5,6 +5,7 @@
 mod audit;
 mod clients;
 mod control;
+pub(crate) mod directed;
 mod disk;
 mod execution;
 mod faults;
@@ -67,6 +68,8 @@ pub struct RunReport {
     pub events: u64,
     /// True time of the end, in microseconds.
     pub ended: u64,
+    /// Crashes, losses, changes.
+    pub met: Met,
 }
 
 /// The streams of random numbers.
@@ -108,6 +111,22 @@ pub struct World {
     healed: bool,
     finished: bool,
     narrates: bool,
+    /// Who directs, in a directed schedule.
+    director: Option<directed::Director>,
+    scene: directed::Scene,
+    /// What a seed must have had at least once.
+    met: Met,
+}
+
+/// What a seed must have had at least once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Processes that ended.
+    pub crashes: u64,
+    /// Messages that were lost.
+    pub losses: u64,
+    /// Changes of the configuration of a partition in use.
+    pub changes: u64,
 }
 
 /// A configuration in few words.
@@ -164,6 +183,7 @@ impl World {
             trace: world.trace.hash(),
             events,
             ended: world.now,
+            met: world.met,
         }
     }
 
@@ -209,6 +229,9 @@ impl World {
             healed: false,
             finished: false,
             narrates: false,
+            director: None,
+            scene: directed::Scene::default(),
+            met: Met::default(),
             plan,
         }
     }
@@ -230,7 +253,9 @@ impl World {
             let at = 600 * MILLISECOND + self.random.clients.below(200 * MILLISECOND);
             self.queue.push(at, Happening::Client { client });
         }
-        self.queue.push(SECOND, Happening::Fault);
+        if self.director.is_none() {
+            self.queue.push(SECOND, Happening::Fault);
+        }
         self.queue.push(self.plan.storm, Happening::Heal);
     }
 
@@ -264,6 +289,7 @@ impl World {
         config.persistence = self.plan.persistence;
         config.result_ttl = Millis(60_000);
         config.crash_limit = self.plan.crash_limit;
+        config.min_copies = self.plan.min_copies;
         if let Some(count) = PartitionCount::new(self.plan.partitions) {
             config.partition_count = count;
         }
@@ -311,6 +337,7 @@ impl World {
             Happening::DrainEnds { slot, member } => self.drain_ends(slot, member),
             Happening::Forget { member } => self.forget(member),
             Happening::Heal => self.heal(),
+            Happening::Look => self.look(),
             Happening::Check => self.check(),
         }
     }

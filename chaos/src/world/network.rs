@@ -8,6 +8,7 @@ use ringhold_types::MemberId;
 
 use super::World;
 use super::queue::Happening;
+use crate::plan::SECOND;
 
 /// Which ways are cut, and until when.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,11 @@ impl World {
     pub(crate) fn delay(&mut self) -> Option<u64> {
         let plan = &self.plan.network;
         let random = &mut self.random.network;
-        if random.chance(plan.loss) {
+        // Every seed loses a message.
+        let late = self.now + SECOND > self.plan.storm;
+        let first = plan.loss > 0 && self.met.losses == 0 && late;
+        if random.chance(plan.loss) || first {
+            self.met.losses += 1;
             return None;
         }
         let usual = random.skewed(100, plan.delay);

@@ -33,6 +33,19 @@ impl World {
             if leads && commits_older_term(&self.oracle, replica) {
                 self.coverage.mark(Mark::TookOverUncommittedTail);
             }
+            if replica
+                .applied()
+                .0
+                .is_multiple_of(crate::oracle::DIGEST_EVERY)
+            {
+                self.coverage.mark(Mark::RingsCompared);
+            }
+            let evicts =
+                |entry: &LogEntry| matches!(entry.op, ringhold_ringbuffer::Op::Evict { .. });
+            let new = usize::try_from(from.0 - replica.log_base().0).unwrap_or(usize::MAX);
+            if replica.log().skip(new).any(evicts) {
+                self.coverage.mark(Mark::Evicted);
+            }
             let mut broken = compare(&mut self.oracle, replica, from);
             if leads && broken.is_none() {
                 broken = self.find_electable_without(replica);
@@ -367,11 +380,18 @@ impl World {
                 ),
             );
         }
+        let present = self.control.cluster.configuration(partition);
         for member in members {
             let seat = configuration.in_sync.iter().find(|it| it.member == *member);
+            // A seat that was taken away meanwhile, which the primary has not heard, may be an empty learner again under
+            // the same name. What the receipt says was true when it was committed.
+            let stands =
+                |seat: &&ReplicaId| present.as_ref().is_some_and(|it| it.is_in_sync(**seat));
             let held = seat
-                .and_then(|seat| self.holds(*seat, partition, accepted.lsn, Some(accepted.term)));
-            if held == Some(false) || seat.is_none() {
+                .filter(stands)
+                .and_then(|seat| self.holds(*seat, partition, accepted.lsn, accepted.entry_term));
+            let unseated = seat.is_none() && !self.had_seat(slot, &configuration, *member);
+            if held == Some(false) || unseated {
                 self.violate(
                     "Receipt",
                     format!(
@@ -380,6 +400,19 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Whether a member had a seat in a configuration that a process acted on within its last turn: an answer may be older
+    /// than the news of the same turn.
+    fn had_seat(&self, slot: usize, now: &Configuration, member: MemberId) -> bool {
+        let process = self.hosts[slot].process.as_ref();
+        let before = process.and_then(|it| it.versions.get(&now.partition).copied());
+        let states = self.control.states.iter().rev();
+        states
+            .filter_map(|state| state.cluster.configuration(now.partition))
+            .skip_while(|it| it.version > now.version)
+            .take_while(|it| before.is_some_and(|before| it.version >= before))
+            .any(|it| it.in_sync.iter().any(|seat| seat.member == member))
     }
 
     /// A generation ended: nobody who held it may still hold it (DESIGN G5).

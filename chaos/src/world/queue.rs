@@ -81,6 +81,8 @@ pub(crate) enum Happening {
     Forget { member: MemberId },
     /// All faults end.
     Heal,
+    /// The director of a directed schedule looks.
+    Look,
     /// Is everything well?
     Check,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
-use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
+use ringhold_types::{PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
 
 use super::World;
 use super::host::{Clock, Process};
@@ -12,12 +12,15 @@ use crate::coverage::Mark;
 use crate::plan::{MILLISECOND, SECOND};
 use crate::sabotage::Sabotage;
 
+/// How long a flush of a slow disk takes more than usual.
+const SLOW_FLUSH: u64 = 700 * MILLISECOND;
+
 impl World {
     /// Starts the process of a machine.
     pub(crate) fn start_process(&mut self, slot: usize) {
         let copies_cut = self.sabotage.copies_cut();
         let goes_on = self.sabotage == Sabotage::Rule(Rule::RestartRaisesTerm);
-        let seats = self.seats_of(self.hosts[slot].member);
+        let seats = self.seats_of(slot);
         let now = self.now;
         let host = &mut self.hosts[slot];
         if host.process.is_some() || host.is_gone {
@@ -62,6 +65,7 @@ impl World {
             drains: false,
             compared: BTreeMap::new(),
             led: BTreeMap::new(),
+            versions: BTreeMap::new(),
         });
         self.expect_notice(slot);
         let at = now + self.random.processes.below(5 * MILLISECOND);
@@ -69,15 +73,22 @@ impl World {
         self.queue.push(at, Happening::Beat { slot, start });
     }
 
-    /// The replicas on disk that the control plane knows at a member.
-    fn seats_of(&self, member: MemberId) -> Vec<(PartitionKey, ReplicaId)> {
+    /// The replicas on disk that a member knows of, by the control state that its directory holds.
+    fn seats_of(&self, slot: usize) -> Vec<(PartitionKey, ReplicaId)> {
+        let host = &self.hosts[slot];
+        let known = host.applied.checked_sub(1);
+        let Some(state) = known.and_then(|index| self.control.states.get(index)) else {
+            return Vec::new();
+        };
         if self.plan.persistence == Persistence::Memory {
             return Vec::new();
         }
         let seat = |partition: &PartitionKey| {
-            let configuration = self.control.cluster.configuration(*partition)?;
-            let own = configuration.in_sync.iter().find(|it| it.member == member);
-            own.map(|own| (*partition, *own))
+            let configuration = state.cluster.configuration(*partition)?;
+            let all = configuration.in_sync.iter().chain(&configuration.learners);
+            let own = all.copied().find(|it| it.member == host.member);
+            own.filter(|_| configuration.materialised)
+                .map(|own| (*partition, own))
         };
         self.partitions.iter().filter_map(seat).collect()
     }
@@ -165,6 +176,10 @@ impl World {
         self.check_answers(slot, &effects, &led);
         if let Some(process) = self.hosts[slot].process.as_mut() {
             process.led = led;
+            let replicas = process.machine.replicas();
+            process.versions = replicas
+                .map(|it| (it.partition(), it.configuration().version))
+                .collect();
         }
         self.perform(slot, start, effects);
         self.set_timer(slot);
@@ -228,7 +243,9 @@ impl World {
     fn perform(&mut self, slot: usize, start: StartNonce, effects: Effects) {
         let now = self.now;
         if let Some(token) = effects.persist_token {
-            let takes = self.random.disk.skewed(50, self.plan.disk.flush.max(100));
+            let usual = self.random.disk.skewed(50, self.plan.disk.flush.max(100));
+            let slow = self.hosts[slot].slow_until > now;
+            let takes = if slow { usual + SLOW_FLUSH } else { usual };
             let disk = &mut self.hosts[slot].disk;
             let (batch, at) = disk.write(now, effects.persist, token, takes);
             self.queue

@@ -94,7 +94,8 @@ impl OpenedLog {
     }
 }
 
-/// The seats that this member has on disk, by the cluster's state.
+/// The replicas that this member has on disk, by the cluster's state: seats, and learners, which may have acknowledged
+/// entries and be about to get a seat.
 fn seats_of(cluster: &Cluster, member: MemberId) -> Vec<(PartitionKey, ReplicaId)> {
     let mut seats = Vec::new();
     for (executor, record) in cluster.executors() {
@@ -105,6 +106,7 @@ fn seats_of(cluster: &Cluster, member: MemberId) -> Vec<(PartitionKey, ReplicaId
             let own = partition
                 .in_sync
                 .iter()
+                .chain(&partition.learners)
                 .find(|replica| replica.member == member);
             if let (Some(replica), true) = (own, partition.materialised) {
                 let partition = PartitionNumber(number);

@@ -43,6 +43,9 @@ pub(super) fn to_log_record(record: &Record) -> LogRecord {
         Record::Reset { partition, replica } => {
             LogRecord::bare(RecordKind::Reset, *partition, *replica)
         }
+        Record::CutMark { partition, replica } => {
+            LogRecord::bare(RecordKind::CutMark, *partition, *replica)
+        }
         Record::CutMarkCleared { partition, replica } => {
             LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)
         }

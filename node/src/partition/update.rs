@@ -130,6 +130,10 @@ pub(super) fn note_name(note: Note) -> &'static str {
         Note::HandedOver(_) => "handed_over",
         Note::TailTaken(_) => "tail_taken",
         Note::TailOutOfReach(_) => "tail_out_of_reach",
+        Note::SlowEjected(_) => "slow_ejected",
+        Note::SlowPrimary(_) => "slow_primary",
+        Note::LearnerGivenUp(_) => "learner_given_up",
+        Note::RemovalWaitsForMark(_) => "removal_waits_for_mark",
         Note::Lost(_) => "lost",
         Note::Poisoned(_) => "poisoned",
     }

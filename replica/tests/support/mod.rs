@@ -145,7 +145,7 @@ impl<R: Rules> World<R> {
         world
     }
 
-    fn boot(&mut self, id: u64, start: StartNonce, disk: Vec<Record>) {
+    pub fn boot(&mut self, id: u64, start: StartNonce, disk: Vec<Record>) {
         let options = MemberOptions {
             id: MemberId(id),
             start,
@@ -156,7 +156,7 @@ impl<R: Rules> World<R> {
         let cut_mark = self.nodes.get(&id).is_some_and(|node| node.cut_mark);
         let control = self.nodes.get(&id).is_none_or(|node| node.control);
         for replica in &mut found {
-            replica.cut_mark = cut_mark;
+            replica.cut_mark |= cut_mark;
         }
         let node = Node {
             member: Member::new(options, found, self.now),
@@ -579,7 +579,10 @@ pub fn recover(disk: &[Record]) -> Vec<RecoveredReplica> {
                     found.commit = found.commit.max(*lsn);
                 }
             }
-            Record::CutMarkCleared { .. } => {}
+            Record::CutMark { .. } => found.as_mut().expect("a reset comes first").cut_mark = true,
+            Record::CutMarkCleared { .. } => {
+                found.as_mut().expect("a reset comes first").cut_mark = false;
+            }
         }
     }
     found.into_iter().collect()

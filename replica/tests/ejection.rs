@@ -1,0 +1,172 @@
+//! Slow replicas, stuck learners, and what a new primary may change before it leads (PROTOCOL §3).
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use ringhold_replica::*;
+use ringhold_types::*;
+use support::*;
+
+fn quick_to_judge(world: &mut World<Sound>, member: u64) {
+    let start = world.nodes[&member].start;
+    let disk = world.nodes[&member].disk.clone();
+    world.boot(member, start, disk);
+}
+
+/// `members` of which `seats` hold the partition; a slow one is judged after 1 s, one may go every 2 s.
+fn leading(members: u64, seats: u64, min_copies: u32) -> World<Sound> {
+    led(Persistence::Fsync, members, seats, min_copies)
+}
+
+fn led(persistence: Persistence, members: u64, seats: u64, min_copies: u32) -> World<Sound> {
+    let copies = u32::try_from(seats).unwrap();
+    let mut config = executor(persistence, copies - 1);
+    config.min_copies = Some(min_copies);
+    config.capacity = 0;
+    let mut world = World::with_rules(Sound, members, seats, config);
+    world.timing.slow_after = Millis(1_000);
+    world.timing.eject_every = Millis(2_000);
+    world.timing.degrade_after = Millis(1_000);
+    for member in 1..=members {
+        quick_to_judge(&mut world, member);
+    }
+    world.publish();
+    world.run(2_500);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    world
+}
+
+/// Lets time pass while tasks come in.
+fn under_load(world: &mut World<Sound>, member: u64, millis: u64) {
+    for round in 0..millis / 50 {
+        world.submit(member, &format!("{member}-{}-{round}", world.now.0));
+        world.run(50);
+    }
+}
+
+#[test]
+fn a_silent_replica_that_min_copies_does_not_need_is_ejected() {
+    let mut world = leading(3, 3, 2);
+    // The control plane hears it; its primary does not.
+    world.cut.insert((3, 1));
+    under_load(&mut world, 1, 900);
+    assert_eq!(world.configuration.in_sync.len(), 3);
+    under_load(&mut world, 1, 2_000);
+    assert!(world.noted(1, Note::SlowEjected(P)));
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(2)]);
+    let token = world.submit(1, "more");
+    world.run(100);
+    assert!(matches!(world.reply(token), Some(Reply::Submitted { .. })));
+}
+
+#[test]
+fn a_slow_replica_that_min_copies_needs_keeps_its_seat_until_a_learner_takes_it() {
+    let mut world = leading(3, 2, 2);
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    under_load(&mut world, 1, 3_000);
+    assert_eq!(
+        world.configuration.in_sync,
+        [replica(1), replica(2)],
+        "nobody is there to replace it"
+    );
+    world.configure(|it| it.learners.push(replica(3)));
+    under_load(&mut world, 1, 2_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    assert!(world.noted(1, Note::SlowEjected(P)));
+}
+
+#[test]
+fn a_primary_with_a_slow_disk_lets_a_quick_replica_lead() {
+    let mut world = leading(3, 3, 2);
+    world.nodes.get_mut(&1).unwrap().hold_disk = true;
+    under_load(&mut world, 1, 3_000);
+    assert!(world.noted(1, Note::SlowPrimary(P)));
+    assert_ne!(world.configuration.primary, Some(replica(1)));
+    assert_eq!(world.configuration.in_sync.len(), 3);
+}
+
+#[test]
+fn a_primary_that_nobody_answers_suspects_itself_and_removes_nobody() {
+    let mut world = leading(3, 3, 2);
+    world.isolate(1);
+    under_load(&mut world, 1, 3_000);
+    assert!(world.noted(1, Note::SlowPrimary(P)));
+    assert!(!world.noted(1, Note::SlowEjected(P)));
+    assert_ne!(world.configuration.primary, Some(replica(1)));
+    assert_eq!(world.configuration.in_sync.len(), 3);
+}
+
+#[test]
+fn one_slow_replica_goes_at_a_time() {
+    let mut world = leading(5, 5, 2);
+    world.cut.insert((4, 1));
+    under_load(&mut world, 1, 1_500);
+    assert_eq!(world.configuration.in_sync.len(), 4);
+    world.cut.insert((5, 1));
+    under_load(&mut world, 1, 1_300);
+    assert_eq!(world.configuration.in_sync.len(), 4);
+    under_load(&mut world, 1, 1_500);
+    assert_eq!(world.configuration.in_sync.len(), 3);
+}
+
+#[test]
+fn a_living_learner_that_never_catches_up_does_not_keep_a_dead_seat() {
+    let mut world = leading(3, 2, 1);
+    world.kill(2);
+    world.set_down(&[2]);
+    world.isolate(3);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(1_500);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(2)]);
+    world.run(1_000);
+    assert_eq!(world.configuration.in_sync, [replica(1)]);
+}
+
+#[test]
+fn a_counted_learner_that_falls_silent_is_not_waited_for_without_end() {
+    let mut world = led(Persistence::Memory, 3, 2, 1);
+    world.configure(|it| it.in_sync = vec![replica(1)]);
+    world.configure(|it| it.learners.push(replica(3)));
+    // It is counted while it lacks the newest entry, which it never gets.
+    for round in 0..1_000 {
+        world.submit(1, &format!("late-{round}"));
+        let Some((from, to, message)) = world.network.pop_front() else {
+            continue;
+        };
+        world.event(to.0, Event::Message { from, message });
+        if !world.at(1).counted().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(world.at(1).counted(), [replica(3)]);
+    world.isolate(3);
+    world.network.clear();
+    world.submit(1, "required of it too");
+    world.run(500);
+    assert!(world.at(1).committed() < world.at(1).last());
+    world.run(2_500);
+    assert!(world.noted(1, Note::LearnerGivenUp(P)));
+    assert_eq!(world.at(1).committed(), world.at(1).last());
+}
+
+#[test]
+fn a_new_primary_gives_no_learner_a_seat_while_an_older_lease_may_run() {
+    let mut world = World::new(4, 3, Persistence::Memory);
+    world.run(1_000);
+    world.isolate(1);
+    world.nodes.get_mut(&1).unwrap().control = false;
+    world.down.insert(1);
+    world.configure(|it| {
+        it.in_sync.retain(|seat| *seat != replica(1));
+        it.learners.push(replica(4));
+    });
+    world.nominate(2);
+    world.run(400);
+    assert_eq!(world.configuration.learners, [replica(4)]);
+    world.run(1_500);
+    assert_eq!(
+        world.configuration.in_sync,
+        [replica(2), replica(3), replica(4)]
+    );
+}
