@@ -255,28 +255,22 @@ impl Core {
         }
     }
 
-    /// Writes the applied ring and every entry after it again, so that no old segment is needed any more. A rewritten
-    /// entry cuts what was stored at its position, so all of them go in one write.
+    /// Writes the applied ring and every entry after it again, so that no old segment is needed any more. The
+    /// write may be torn anywhere: what of it is not on disk is still where it was.
     pub(crate) fn copy_forward<R: Rules>(&mut self, context: &mut Context<'_, R>) {
         if !self.durability.on_disk() {
             return;
         }
         self.write_state(context, false);
-        let applied = self.applied;
-        let rest: Vec<LogEntry> = self
-            .log
-            .entries()
-            .filter(|entry| entry.lsn > applied)
-            .cloned()
-            .collect();
-        for entry in rest {
-            let record = Record::Entry {
-                partition: self.partition,
-                replica: self.id,
-                entry,
-                commit: self.commit,
-            };
-            context.persist(self.partition, record);
+        let copied = |entry: &LogEntry| Record::Copied {
+            partition: self.partition,
+            replica: self.id,
+            entry: entry.clone(),
+            commit: self.commit,
+            end: self.log.last(),
+        };
+        for entry in self.log.entries().filter(|it| it.lsn > self.applied) {
+            context.persist(self.partition, copied(entry));
         }
     }
 

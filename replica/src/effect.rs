@@ -18,8 +18,8 @@ pub struct PersistToken(pub u64);
 /// What one step, or one turn of several, asks for. Performed in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
-    /// Records for the shared log, in order, covered by `persist_token`. One write: a tear within it leaves the mark of a
-    /// cut tail.
+    /// Records for the shared log, in order, covered by `persist_token`. A crash before that token is confirmed keeps
+    /// some prefix of them, and may leave no sign of it.
     pub persist: Vec<Record>,
     /// Answered by [`crate::Event::Persisted`] once everything so far is on disk; present if `persist` is not empty.
     pub persist_token: Option<PersistToken>,
@@ -52,6 +52,20 @@ pub enum Record {
         entry: LogEntry,
         /// Commit known when it was written.
         commit: Lsn,
+    },
+    /// An entry of the log written again, so that an old segment can go: it takes its own position and cuts nothing, so that
+    /// a crash between two of them leaves the rest where it was.
+    Copied {
+        /// The partition.
+        partition: PartitionKey,
+        /// The replica.
+        replica: ReplicaId,
+        /// The entry.
+        entry: LogEntry,
+        /// Commit known when it was written.
+        commit: Lsn,
+        /// Last position of the log when it was written.
+        end: Lsn,
     },
     /// A part of the applied ring; never cuts.
     State {

@@ -8,6 +8,9 @@ use ringhold_types::{Lsn, PartitionKey, ReplicaId, Term};
 pub enum RecordKind {
     /// A log entry. Entries of its replica at or above its position that were read before it are void: that is the cut.
     Entry,
+    /// An entry of this replica written again, so that its old segment can go. It takes its own position and cuts nothing
+    /// below [`LogRecord::end`]: a crash in the middle of several leaves the rest where it was.
+    Copied,
     /// A part of the applied ring as of a position. It never cuts; once complete it makes older entries unneeded.
     State,
     /// A new replica begins, empty; whatever was stored of the partition before is void.
@@ -45,6 +48,8 @@ pub struct LogRecord {
     pub lsn: Lsn,
     /// Commit known when it was written.
     pub commit: Lsn,
+    /// Last position of its log when a copied entry was written: what was read beyond it is void.
+    pub end: Lsn,
     /// Which part of the state.
     pub part: PartIndex,
     /// Whether a state was installed from a snapshot: once complete, what the log held before it is void.
@@ -64,6 +69,7 @@ impl LogRecord {
             term: Term::ZERO,
             lsn: Lsn::ZERO,
             commit: Lsn::ZERO,
+            end: Lsn::ZERO,
             part: PartIndex { index: 0, count: 0 },
             installed: false,
             payload: Bytes::new(),

@@ -1,6 +1,8 @@
 //! What a sequence of records means: the replay rules of PROTOCOL §5, pure.
 //!
 //! - An entry at position n voids that replica's entries ≥ n read before it.
+//! - A copied entry at position n takes the place of the entry at n and voids only what lies beyond the end it names. It
+//!   drops a state of which parts are missing.
 //! - A state never cuts: entries above it, read before it, stay. The complete state of the highest position wins.
 //! - An installed state, once complete, voids everything read before its first part.
 //! - `Reset`, `Forgotten` and a record of another replica void what the partition held.
@@ -150,6 +152,7 @@ impl ReplicaReplay {
         }
         match record.kind {
             RecordKind::Entry => self.push_entry(record),
+            RecordKind::Copied => self.push_copied(record),
             RecordKind::State => self.push_part(record, marked),
             RecordKind::CutMark => self.cut_mark = true,
             RecordKind::CutMarkCleared => self.cut_mark = false,
@@ -170,6 +173,32 @@ impl ReplicaReplay {
             .is_none_or(|state| record.lsn > state.lsn)
         {
             self.entries.push(record);
+        }
+    }
+
+    fn push_copied(&mut self, record: LogRecord) {
+        self.pending = None;
+        let keep = self
+            .entries
+            .partition_point(|entry| entry.lsn <= record.end);
+        self.entries.truncate(keep);
+        if self
+            .state
+            .as_ref()
+            .is_some_and(|state| record.lsn <= state.lsn)
+        {
+            return;
+        }
+        let entry = LogRecord {
+            kind: RecordKind::Entry,
+            end: Lsn::ZERO,
+            ..record
+        };
+        let place = self.entries.partition_point(|other| other.lsn < entry.lsn);
+        match self.entries.get_mut(place) {
+            Some(found) if found.lsn == entry.lsn => *found = entry,
+            // What it was copied from was skipped, because it is no longer needed.
+            _ => self.entries.insert(place, entry),
         }
     }
 

@@ -35,6 +35,18 @@ enum Action {
         apart: bool,
         bytes: usize,
     },
+    /// A copy of a partition: its state `behind` the end of its log, then what comes after; `whole` or one record at a time.
+    Copy {
+        at: u32,
+        behind: u64,
+        bytes: usize,
+        whole: bool,
+    },
+    /// A copy of one entry, `behind` the end.
+    CopyOne {
+        at: u32,
+        behind: u64,
+    },
     /// A snapshot from `ahead`.
     Installed {
         at: u32,
@@ -81,6 +93,9 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(at, behind, parts, apart, bytes)| Action::State {
                 at, behind, parts, apart, bytes
             }),
+        3 => (at.clone(), 0..6_u64, 0..9000_usize, any::<bool>())
+            .prop_map(|(at, behind, bytes, whole)| Action::Copy { at, behind, bytes, whole }),
+        1 => (at.clone(), 0..6_u64).prop_map(|(at, behind)| Action::CopyOne { at, behind }),
         1 => (at.clone(), 0..9_u64, 1..4_u32)
             .prop_map(|(at, ahead, parts)| Action::Installed { at, ahead, parts }),
         1 => (at.clone(), any::<Index>()).prop_map(|(at, index)| Action::Bare {
@@ -186,6 +201,29 @@ impl Life {
         (0..parts).map(part).collect()
     }
 
+    /// The entries a partition holds after its state, as copies.
+    fn copied(&self, at: u32) -> Vec<LogRecord> {
+        let end = Lsn(self.standing(at).last);
+        let all = self.model(self.records.len());
+        let found = all.into_iter().find(|it| it.partition == partition(at));
+        let entries = found.into_iter().flat_map(|found| found.entries);
+        let copied = |entry| LogRecord {
+            kind: RecordKind::Copied,
+            end,
+            ..entry
+        };
+        entries.map(copied).collect()
+    }
+
+    /// A state `behind` the end of a partition's log, and copies of the entries after it.
+    fn copy(&self, at: u32, behind: u64, bytes: usize) -> Vec<LogRecord> {
+        let Standing { base, last, .. } = self.standing(at);
+        let lsn = last.saturating_sub(behind).max(base);
+        let mut copy = self.state(at, lsn, 2, bytes);
+        copy.extend(self.copied(at).into_iter().filter(|it| it.lsn.0 > lsn));
+        copy
+    }
+
     fn append(&mut self, records: Vec<LogRecord>) -> Result<(), StorageError> {
         self.log().append(&records)?;
         self.records.extend(records);
@@ -202,10 +240,9 @@ impl Life {
     fn copy_forward(&mut self) -> Result<(), StorageError> {
         for wanted in self.log().copy_forward_wanted(2) {
             let at = wanted.partition.0;
-            let last = self.standing(at).last;
-            let state = self.state(at, last, 2, 300);
+            let copy = self.copy(at, 3, 300);
             self.copies += 1;
-            self.append(state)?;
+            self.append(copy)?;
         }
         self.sync()
     }
@@ -239,6 +276,26 @@ impl Life {
                 state
                     .into_iter()
                     .try_for_each(|part| self.append(vec![part]))
+            }
+            Action::Copy {
+                at,
+                behind,
+                bytes,
+                whole,
+            } => {
+                let copy = self.copy(at, behind, bytes);
+                if whole {
+                    return self.append(copy);
+                }
+                copy.into_iter()
+                    .try_for_each(|record| self.append(vec![record]))
+            }
+            Action::CopyOne { at, behind } => {
+                let entries = self.copied(at);
+                match entries.len().checked_sub(behind as usize + 1) {
+                    Some(place) => self.append(vec![entries[place].clone()]),
+                    None => Ok(()),
+                }
             }
             Action::Installed { at, ahead, parts } => {
                 let lsn = self.standing(at).last + ahead;
@@ -478,4 +535,53 @@ fn a_straggler_is_copied_forward_and_the_log_stays_small() {
     life.crash(1);
     let found: Vec<PartitionKey> = life.records.iter().map(|record| record.partition).collect();
     assert!(found.contains(&partition(1)) && found.contains(&partition(0)));
+}
+
+/// A log whose partition 0 has its entries in the oldest segment, all synced, and whose current segment has little room left.
+fn before_a_copy_over_a_boundary() -> Life {
+    let mut life = Life::new();
+    let entries = (1..=6).map(|lsn| life.entry(0, lsn, 1500)).collect();
+    life.append(entries).expect("append succeeds");
+    for lsn in 1..=12 {
+        let filler = life.entry(1, lsn, 1500);
+        life.append(vec![filler]).expect("append succeeds");
+    }
+    life.sync().expect("sync succeeds");
+    life
+}
+
+/// Copies partition 0 with a fault set up, writes on until it strikes, and crashes; tells whether it struck.
+fn copy_and_crash(set_up: impl Fn(&SimulatedFileSystem), seed: u64) -> bool {
+    let mut life = before_a_copy_over_a_boundary();
+    let segments = life.log().statistics().segments;
+    let synced = life.records.len();
+    set_up(&life.disk);
+    let copy = life.copy(0, 4, 300);
+    let whole = life.log().append(&copy);
+    // An append that fails may have stored any of it.
+    life.records.extend(copy);
+    let struck = whole.is_err() || life.log().sync().is_err();
+    assert!(
+        struck || life.log().statistics().segments > segments,
+        "the copy crosses a boundary"
+    );
+    life.synced = synced;
+    life.crash(seed);
+    assert_eq!(life.standing(0).last, 6, "what was synced is found again");
+    struck
+}
+
+#[test]
+fn a_copy_over_a_segment_boundary_loses_nothing_at_any_step() {
+    let mut steps = 0;
+    for seed in 0..30 {
+        for fault in [
+            SimulatedFileSystem::fail_write_after,
+            SimulatedFileSystem::fail_sync_after,
+        ] {
+            let struck = |step: &u64| copy_and_crash(|disk| fault(disk, *step), seed);
+            steps += (0..50).take_while(struck).count();
+        }
+    }
+    assert!(steps > 30 * 6, "only {steps} steps");
 }

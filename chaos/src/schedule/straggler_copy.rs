@@ -1,6 +1,6 @@
 //! A backup has acknowledged entries that are not committed. Its storage asks for the ring to be written again; the write goes
-//! in two halves, first the ring, then the entries after it, and a crash comes between. What was acknowledged must still be
-//! there: a state never cuts (PROTOCOL §5).
+//! in pieces, first the ring, then the entries after it one by one, and a crash comes between two of them. What was
+//! acknowledged must still be there: neither a state nor a copied entry cuts (PROTOCOL §5).
 
 use std::sync::Arc;
 
@@ -45,16 +45,19 @@ fn lost(staging: Staging) -> Option<Violation> {
     let (batch, _) = disk.write(0, first, PersistToken(1), 1);
     disk.flushed(batch);
     let mut copy = states(partition);
-    copy.extend((COMMITTED.0 + 1..=ACKNOWLEDGED.0).map(|lsn| record(partition, Lsn(lsn))));
-    let (second_half, _) = disk.write(1, copy, PersistToken(2), 1);
-    // The first half reaches the disk, the second does not.
-    disk.flushed(second_half - 1);
+    copy.push(copied(partition, COMMITTED.next()));
+    let (ring_and_first_entry, _) = disk.write(1, copy, PersistToken(2), 1);
+    let rest = COMMITTED.0 + 2..=ACKNOWLEDGED.0;
+    let rest = rest.map(|lsn| copied(partition, Lsn(lsn))).collect();
+    disk.write(1, rest, PersistToken(3), 1);
+    // The ring and the first entry reach the disk, the rest does not.
+    disk.flushed(ring_and_first_entry);
     let nothing_more = DiskPlan {
         flush: 0,
         torn: 0,
         damaged: 0,
     };
-    // The stream decides how much of what was not flushed is kept; here that is the second half, or nothing of it.
+    // The stream decides how much of what was not flushed is kept; here that is the rest, or nothing of it.
     let mut random = Stream::new(kept_nothing(), Concern::Disk);
     disk.crash(&nothing_more, &mut random, false);
     let found = disk.recover(&[], staging.sabotage.copies_cut())?;
@@ -102,6 +105,16 @@ fn record(partition: PartitionKey, lsn: Lsn) -> Record {
         replica: REPLICA,
         entry: entry(lsn),
         commit: COMMITTED.min(lsn),
+    }
+}
+
+fn copied(partition: PartitionKey, lsn: Lsn) -> Record {
+    Record::Copied {
+        partition,
+        replica: REPLICA,
+        entry: entry(lsn),
+        commit: COMMITTED,
+        end: ACKNOWLEDGED,
     }
 }
 

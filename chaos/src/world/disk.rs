@@ -230,6 +230,28 @@ impl Arena {
                     ..LogRecord::bare(RecordKind::Entry, *partition, *replica)
                 }
             }
+            Record::Copied {
+                partition,
+                replica,
+                entry,
+                commit,
+                end,
+            } => {
+                self.entries.push(entry.clone());
+                let kind = if copies_cut {
+                    RecordKind::Entry
+                } else {
+                    RecordKind::Copied
+                };
+                LogRecord {
+                    term: entry.term,
+                    lsn: entry.lsn,
+                    commit: *commit,
+                    end: *end,
+                    payload: number(self.entries.len()),
+                    ..LogRecord::bare(kind, *partition, *replica)
+                }
+            }
             Record::State {
                 partition,
                 replica,

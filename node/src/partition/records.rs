@@ -19,6 +19,20 @@ pub(super) fn to_log_record(record: &Record) -> LogRecord {
             payload: stored::encode_entry(entry),
             ..LogRecord::bare(RecordKind::Entry, *partition, *replica)
         },
+        Record::Copied {
+            partition,
+            replica,
+            entry,
+            commit,
+            end,
+        } => LogRecord {
+            term: entry.term,
+            lsn: entry.lsn,
+            commit: *commit,
+            end: *end,
+            payload: stored::encode_entry(entry),
+            ..LogRecord::bare(RecordKind::Copied, *partition, *replica)
+        },
         Record::State {
             partition,
             replica,

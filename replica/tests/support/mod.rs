@@ -556,6 +556,14 @@ pub fn recover(disk: &[Record]) -> Vec<RecoveredReplica> {
                 found.entries.push(entry.clone());
                 found.commit = found.commit.max(*commit);
             }
+            Record::Copied { entry, commit, .. } => {
+                let found = found.as_mut().expect("a reset comes first");
+                let mut old = found.entries.iter_mut();
+                if let Some(old) = old.find(|old| old.lsn == entry.lsn) {
+                    *old = entry.clone();
+                }
+                found.commit = found.commit.max(*commit);
+            }
             Record::State {
                 lsn,
                 term,

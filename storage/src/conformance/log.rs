@@ -27,11 +27,12 @@ pub trait LogBackend {
 /// # Panics
 /// At the first deviation.
 pub fn check_log(backend: &mut dyn LogBackend) {
-    let checks: [fn(&mut Scene<'_>); 15] = [
+    let checks: [fn(&mut Scene<'_>); 16] = [
         a_new_log_is_empty,
         a_settled_log_is_new_no_more,
         synced_records_are_found_again,
         an_entry_cuts_what_was_at_or_above_its_position,
+        a_copied_entry_takes_its_own_position_and_cuts_nothing,
         a_state_never_cuts_and_makes_older_entries_unneeded,
         a_state_without_all_parts_changes_nothing,
         the_state_of_the_highest_position_wins,
@@ -200,6 +201,31 @@ fn an_entry_cuts_what_was_at_or_above_its_position(scene: &mut Scene<'_>) {
     assert_eq!(positions(&scene.reopen_one()), [(1, 1), (2, 2)]);
     scene.append(&[entry(3, 1)]);
     assert_eq!(positions(&scene.reopen_one()), [(3, 1)]);
+}
+
+fn a_copied_entry_takes_its_own_position_and_cuts_nothing(scene: &mut Scene<'_>) {
+    let copied = |term, lsn, end| LogRecord {
+        kind: RecordKind::Copied,
+        end: Lsn(end),
+        ..entry(term, lsn)
+    };
+    let entries = [entry(1, 1), entry(1, 2), entry(2, 3), entry(2, 4)];
+    scene.append(&entries);
+    scene.append(&[state(1, 0, 1), copied(1, 2, 4)]);
+    let found = scene.reopen_one();
+    assert_eq!(found.entries, entries[1..], "as if it had been there always");
+    assert_eq!(found.state, state_at(1, 1));
+    scene.append(&[copied(2, 4, 4), copied(2, 3, 4), entry(2, 5)]);
+    let found = scene.reopen_one();
+    assert_eq!(positions(&found), [(1, 2), (2, 3), (2, 4), (2, 5)]);
+    // It may only be of what is held, and goes no further than the log.
+    for wrong in [copied(1, 1, 5), copied(2, 6, 6), copied(2, 5, 6), copied(2, 5, 4)] {
+        let refused = scene.log().append(&[wrong]);
+        assert!(matches!(refused, Err(StorageError::OutOfOrder { .. })));
+    }
+    // A later entry cuts copies as it cuts anything.
+    scene.append(&[entry(3, 4)]);
+    assert_eq!(positions(&scene.reopen_one()), [(1, 2), (2, 3), (3, 4)]);
 }
 
 fn a_state_never_cuts_and_makes_older_entries_unneeded(scene: &mut Scene<'_>) {

@@ -256,6 +256,7 @@ pub(super) fn encode_record(record: &LogRecord, commit: Lsn, marked: bool, outpu
         RecordKind::CutMark => 4,
         RecordKind::CutMarkCleared => 5,
         RecordKind::Forgotten => 6,
+        RecordKind::Copied => 7,
     };
     output.push(kind);
     output.push(u8::from(record.installed) | u8::from(marked) << 1);
@@ -266,6 +267,9 @@ pub(super) fn encode_record(record: &LogRecord, commit: Lsn, marked: bool, outpu
     push_varint(output, record.term.0);
     push_varint(output, record.lsn.0);
     push_varint(output, commit.0);
+    if record.kind == RecordKind::Copied {
+        push_varint(output, record.end.0);
+    }
     if record.kind == RecordKind::State {
         push_varint(output, u64::from(record.part.index));
         push_varint(output, u64::from(record.part.count));
@@ -293,6 +297,7 @@ pub(super) fn decode_record(body: &mut &[u8]) -> Result<(LogRecord, bool), Recor
         4 => RecordKind::CutMark,
         5 => RecordKind::CutMarkCleared,
         6 => RecordKind::Forgotten,
+        7 => RecordKind::Copied,
         unknown => return Err(RecordFault::UnknownKind(unknown)),
     };
     let flags = fields.byte()?;
@@ -314,6 +319,9 @@ pub(super) fn decode_record(body: &mut &[u8]) -> Result<(LogRecord, bool), Recor
     record.term = Term(fields.varint()?);
     record.lsn = Lsn(fields.varint()?);
     record.commit = Lsn(fields.varint()?);
+    if kind == RecordKind::Copied {
+        record.end = Lsn(fields.varint()?);
+    }
     if kind == RecordKind::State {
         record.part = PartIndex {
             index: fields.varint32()?,

@@ -29,7 +29,7 @@ pub(super) struct PartitionIndex {
     mark_is_named: bool,
     state: Option<StatePlace>,
     pending: Option<PendingPlace>,
-    /// In the order of positions, and so of segments.
+    /// In the order of positions; copied entries lie in later segments than what follows them.
     runs: Vec<Run>,
 }
 
@@ -240,6 +240,7 @@ impl PartitionIndex {
         let step = self.progress.advance(record);
         match record.kind {
             RecordKind::Entry => self.push_entry(record.lsn, segment, step == Step::Entry),
+            RecordKind::Copied => self.push_copied(record, segment, step == Step::Entry),
             RecordKind::State => self.push_part(record, step, segment, bytes),
             RecordKind::CutMark => self.mark(segment, true),
             RecordKind::CutMarkCleared => self.cut_mark = None,
@@ -282,6 +283,50 @@ impl PartitionIndex {
                 first: lsn,
                 last: lsn,
             }),
+        }
+    }
+
+    fn push_copied(&mut self, record: &LogRecord, segment: SegmentNumber, needed: bool) {
+        self.pending = None;
+        self.cut_runs_after(record.end);
+        if !needed {
+            return;
+        }
+        let lsn = record.lsn;
+        let mut place = self.runs.partition_point(|run| run.last < lsn);
+        if let Some(run) = self.runs.get(place).copied().filter(|run| run.first <= lsn) {
+            let before = (run.first < lsn).then(|| Run {
+                last: lsn.previous(),
+                ..run
+            });
+            let after = (run.last > lsn).then(|| Run {
+                first: lsn.next(),
+                ..run
+            });
+            let rest = before.into_iter().chain(after);
+            self.runs.splice(place..=place, rest);
+            place += usize::from(before.is_some());
+        }
+        let before = place.checked_sub(1).and_then(|index| self.runs.get_mut(index));
+        match before {
+            Some(run) if run.segment == segment && run.last.next() == lsn => run.last = lsn,
+            _ => {
+                let run = Run {
+                    segment,
+                    first: lsn,
+                    last: lsn,
+                };
+                self.runs.insert(place, run);
+            }
+        }
+    }
+
+    /// Drops what lies beyond `end`.
+    fn cut_runs_after(&mut self, end: Lsn) {
+        let keep = self.runs.partition_point(|run| run.first <= end);
+        self.runs.truncate(keep);
+        if let Some(run) = self.runs.last_mut() {
+            run.last = run.last.min(end);
         }
     }
 
@@ -345,7 +390,7 @@ impl PartitionIndex {
         [
             self.state.as_ref().and_then(first_of),
             self.pending.as_ref().and_then(|p| first_of(&p.place)),
-            self.runs.first().map(|run| run.segment),
+            self.runs.iter().map(|run| run.segment).min(),
             self.cut_mark,
         ]
         .into_iter()

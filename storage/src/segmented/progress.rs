@@ -59,6 +59,9 @@ impl Progress {
             RecordKind::Entry if !progress.may_follow(record.lsn) => {
                 return Err(progress.out_of_order(partition, record.lsn));
             }
+            RecordKind::Copied if !progress.may_be_copied(record) => {
+                return Err(progress.out_of_order(partition, record.lsn));
+            }
             RecordKind::State if !progress.is_next_part(record) => {
                 return Err(StorageError::PartOutOfOrder {
                     partition,
@@ -88,6 +91,15 @@ impl Progress {
                 if let Some(pending) = &mut self.pending {
                     pending.last_after = record.lsn;
                 }
+                if self.base.is_none_or(|base| record.lsn > base) {
+                    Step::Entry
+                } else {
+                    Step::Nothing
+                }
+            }
+            RecordKind::Copied => {
+                self.last = record.end;
+                self.pending = None;
                 if self.base.is_none_or(|base| record.lsn > base) {
                     Step::Entry
                 } else {
@@ -147,6 +159,12 @@ impl Progress {
 
     fn may_follow(&self, lsn: Lsn) -> bool {
         lsn > self.base.unwrap_or(Lsn::ZERO) && lsn <= self.last.next()
+    }
+
+    fn may_be_copied(&self, record: &LogRecord) -> bool {
+        record.lsn > self.base.unwrap_or(Lsn::ZERO)
+            && record.lsn <= record.end
+            && record.end <= self.last
     }
 
     fn is_next_part(&self, record: &LogRecord) -> bool {

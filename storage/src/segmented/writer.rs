@@ -274,7 +274,7 @@ impl Draft {
             RecordKind::CutMarkCleared | RecordKind::Reset | RecordKind::Forgotten => {
                 self.marked = false;
             }
-            RecordKind::Entry | RecordKind::State => {}
+            RecordKind::Entry | RecordKind::Copied | RecordKind::State => {}
         }
         self.progress = Some(progress);
         Ok(commit)
