@@ -261,8 +261,7 @@ impl Primary {
             );
             return Submitted::Done;
         }
-        let uncommitted = core.log.last().0.saturating_sub(core.commit.0);
-        if uncommitted >= limits::UNCOMMITTED_ENTRIES_MAX as u64 {
+        if has_full_log(core) {
             return Submitted::Waits(asked);
         }
         let bytes = submission.task.bytes() as u64;
@@ -283,6 +282,19 @@ impl Primary {
                 Submitted::Done
             }
         }
+    }
+
+    /// What a submit is told that found no room until its deadline: in the ring, or among what waits to be committed.
+    pub(crate) fn no_room(core: &Core) -> Reply {
+        if has_full_log(core) {
+            let text = format!(
+                "partition {} has too many entries that are not committed yet; its backups or disks lag",
+                core.partition
+            );
+            return retry_later(ErrorCode::Unavailable, text, RETRY_AFTER);
+        }
+        let text = format!("partition {} stayed full", core.partition);
+        retry_later(ErrorCode::ExecutorFull, text, RETRY_AFTER)
     }
 
     /// Answers a submit whose key is known: with its task, once that is committed, or with ALREADY_EXISTS.
@@ -512,4 +524,10 @@ pub(crate) fn cancel_ended(outcome: Option<&Arc<Outcome>>) -> Reply {
         Some(Outcome::Cancelled) => Reply::Done,
         _ => refused(ErrorCode::FailedPrecondition, "the task has ended already"),
     }
+}
+
+/// Whether as many entries wait to be committed as may.
+pub(crate) fn has_full_log(core: &Core) -> bool {
+    let uncommitted = core.log.last().0.saturating_sub(core.commit.0);
+    uncommitted >= limits::UNCOMMITTED_ENTRIES_MAX as u64
 }

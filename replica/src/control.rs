@@ -7,7 +7,7 @@ use ringhold_types::{
 use crate::adoption::stop;
 use crate::context::Context;
 use crate::core::{Core, stamp_of};
-use crate::effect::Effects;
+use crate::effect::{Effects, Record};
 use crate::event::{ControlUpdate, RecoveredReplica, Registration};
 use crate::member::Member;
 use crate::replica::{Replica, Role};
@@ -39,7 +39,8 @@ impl<R: Rules> Member<R> {
             let partitions: Vec<_> = self.configurations.keys().copied().filter(gone).collect();
             for partition in partitions {
                 self.configurations.remove(&partition);
-                self.drop_replica(now, partition, effects);
+                let dropped = self.drop_replica(now, partition, effects);
+                self.forget_stored(now, partition, dropped, effects);
                 self.stop_attempts(partition, effects);
             }
         }
@@ -51,6 +52,7 @@ impl<R: Rules> Member<R> {
             for configuration in all {
                 self.take_up(now, None, &configuration, effects);
             }
+            self.forget_deleted(now, effects);
         }
         self.find_neighbours();
         self.shared.control = update.index;
@@ -141,12 +143,13 @@ impl<R: Rules> Member<R> {
         let own = self.own_replica(configuration);
         let held = self.replicas.get(&partition).map(Replica::id);
         let named = own.filter(|own| configuration.holds(*own) && configuration.materialised);
+        let mut dropped = None;
         if held.is_some() && held != named {
-            self.drop_replica(now, partition, effects);
+            dropped = self.drop_replica(now, partition, effects);
         }
         let Some(own) = named else {
             if own.is_some() {
-                self.recovered.remove(&partition);
+                self.forget_stored(now, partition, dropped, effects);
             }
             return;
         };
@@ -232,10 +235,73 @@ impl<R: Rules> Member<R> {
         self.replicas.insert(partition, replica);
     }
 
-    fn drop_replica(&mut self, now: Tick, partition: PartitionKey, effects: &mut Effects) {
-        let Some(mut replica) = self.replicas.remove(&partition) else {
-            return;
+    /// Forgets what the disk holds of executors that were deleted while this process was down.
+    fn forget_deleted(&mut self, now: Tick, effects: &mut Effects) {
+        let executors = &self.shared.executors;
+        let gone = |partition: &PartitionKey| !executors.contains_key(&partition.executor);
+        let partitions: Vec<_> = self.recovered.keys().copied().filter(gone).collect();
+        for partition in partitions {
+            self.forget_stored(now, partition, None, effects);
+        }
+    }
+
+    /// Forgets what the disk holds of a partition that no longer lives here, whether `dropped` just now or found at start:
+    /// it would keep its segments for ever.
+    fn forget_stored(
+        &mut self,
+        now: Tick,
+        partition: PartitionKey,
+        dropped: Option<ReplicaId>,
+        effects: &mut Effects,
+    ) {
+        let found = self.recovered.remove(&partition).map(|it| it.replica);
+        if let Some(replica) = dropped.or(found) {
+            self.forget(now, partition, replica, effects);
+        }
+    }
+
+    fn forget(
+        &mut self,
+        now: Tick,
+        partition: PartitionKey,
+        replica: ReplicaId,
+        effects: &mut Effects,
+    ) {
+        let shared = &mut self.shared;
+        let mut context = Context {
+            now,
+            shared,
+            effects,
         };
+        context.persist(partition, Record::Forgotten { partition, replica });
+    }
+
+    /// The log asks for a copy of what a partition needs, so that an old segment can go.
+    pub(crate) fn copy_forward(
+        &mut self,
+        now: Tick,
+        partition: PartitionKey,
+        effects: &mut Effects,
+    ) {
+        if self.replicas.contains_key(&partition) {
+            self.with_replica(now, partition, effects, |replica, context| {
+                replica.core.copy_forward(context);
+            });
+        } else if self.shared.registered.is_some() && !self.recovered.contains_key(&partition) {
+            // Nothing of it will ever be read here.
+            let own = self.shared.own_replica(partition.executor);
+            self.forget(now, partition, own.unwrap_or_default(), effects);
+        }
+    }
+
+    /// Ends a replica's work here; tells which it was if it lives on disk.
+    fn drop_replica(
+        &mut self,
+        now: Tick,
+        partition: PartitionKey,
+        effects: &mut Effects,
+    ) -> Option<ReplicaId> {
+        let mut replica = self.replicas.remove(&partition)?;
         let primary = self
             .configurations
             .get(&partition)
@@ -253,6 +319,8 @@ impl<R: Rules> Member<R> {
             context.answer(token, not_primary(hint));
         }
         replica.step_down(&mut context);
+        let on_disk = replica.core.durability.on_disk();
+        on_disk.then_some(replica.core.id)
     }
 
     /// The executor is gone, and nobody takes a report any more.

@@ -100,6 +100,13 @@ pub enum Record {
         /// The replica.
         replica: ReplicaId,
     },
+    /// The partition no longer lives here: everything stored of it is void, and no old segment is kept for it.
+    Forgotten {
+        /// The partition.
+        partition: PartitionKey,
+        /// The replica that was here; any, if none is known.
+        replica: ReplicaId,
+    },
     /// The mark of a cut tail is no longer needed.
     CutMarkCleared {
         /// The partition.

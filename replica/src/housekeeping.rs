@@ -50,6 +50,11 @@ impl Retrieved {
         }
     }
 
+    /// How many were served and not confirmed.
+    pub(crate) fn served(&self) -> usize {
+        self.served.len()
+    }
+
     /// The outcome is gone.
     pub(crate) fn forget(&mut self, sequence: Sequence) {
         self.unserve(sequence);
@@ -59,8 +64,11 @@ impl Retrieved {
 
 impl Primary {
     /// Notes that an outcome was served: it counts as retrieved after the grace, if its client does not confirm it before.
-    pub(crate) fn note_served(&mut self, now: Tick, reply: &Reply) {
-        if let Reply::Outcome { sequence, .. } = reply {
+    /// One that is gone already, as after a destructive read, needs no mark.
+    pub(crate) fn note_served(&mut self, core: &Core, now: Tick, reply: &Reply) {
+        if let Reply::Outcome { sequence, .. } = reply
+            && is_unmarked(core, *sequence)
+        {
             self.retrieved.serve(*sequence, now);
         }
     }
@@ -68,11 +76,7 @@ impl Primary {
     /// A client confirms that outcomes reached it. Only outcomes that are there count, so the set stays small.
     pub(crate) fn confirm_retrieved(&mut self, core: &Core, now: Tick, sequences: &[Sequence]) {
         for sequence in sequences {
-            let unmarked = core
-                .ring
-                .look_up(*sequence)
-                .is_ok_and(|entry| !entry.is_unfinished() && !entry.retrieved);
-            if unmarked {
+            if is_unmarked(core, *sequence) {
                 self.retrieved.confirm(*sequence, now);
             }
         }
@@ -164,4 +168,10 @@ impl Primary {
             .map(|since| since.after(MARK_AFTER));
         [due, served, marks].into_iter().flatten().min()
     }
+}
+
+/// Whether a task's outcome is there and not marked as retrieved.
+fn is_unmarked(core: &Core, sequence: Sequence) -> bool {
+    let entry = core.ring.look_up(sequence);
+    entry.is_ok_and(|entry| !entry.is_unfinished() && !entry.retrieved)
 }

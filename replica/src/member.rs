@@ -14,6 +14,7 @@ use crate::event::{AttemptEnd, Event, RecoveredReplica};
 use crate::lease::Leases;
 use crate::message::{AttemptAnswer, Heartbeat, HeartbeatReply, PeerMessage};
 use crate::pool::Pools;
+use crate::primary::Primary;
 use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
 use crate::requests::{Requests, Waiting, not_primary, refused, retry_later};
@@ -129,11 +130,7 @@ impl<R: Rules> Member<R> {
                     }
                 });
             }
-            Event::CopyForward(partition) => {
-                self.with_replica(now, partition, effects, |replica, context| {
-                    replica.core.copy_forward(context);
-                });
-            }
+            Event::CopyForward(partition) => self.copy_forward(now, partition, effects),
             Event::Drain(drains) => {
                 self.shared.drains = drains;
                 self.dirty.extend(self.replicas.keys().copied());
@@ -521,6 +518,9 @@ impl<R: Rules> Member<R> {
                     return;
                 };
                 primary.forget_request(token, &open.waiting);
+                if matches!(open.waiting, Waiting::Room) {
+                    reply = Primary::no_room(&replica.core);
+                }
                 if let Waiting::Parked(sequence) = open.waiting
                     && primary.may_answer(&replica.core, context)
                     && let Some(status) = primary.status_of(&replica.core, context, sequence)
@@ -549,12 +549,12 @@ impl<R: Rules> Member<R> {
 fn overdue(waiting: &Waiting) -> Reply {
     let after = crate::admission::RETRY_AFTER;
     match waiting {
-        Waiting::Held => retry_later(
+        // For want of room, its primary tells what for.
+        Waiting::Held | Waiting::Room => retry_later(
             ErrorCode::Unavailable,
             "no primary could answer in time",
             after,
         ),
-        Waiting::Room => retry_later(ErrorCode::ExecutorFull, "the partition stayed full", after),
         Waiting::Parked(_) | Waiting::Lease(false) => retry_later(
             ErrorCode::Unavailable,
             "the primary had no lease in time",

@@ -177,7 +177,7 @@ impl Primary {
             return;
         }
         if self.may_answer(core, context) {
-            self.note_served(context.now, &reply);
+            self.note_served(core, context.now, &reply);
             context.answer(token, reply);
         } else {
             context.note(crate::effect::Note::WaitedForLease(core.partition));
@@ -203,7 +203,7 @@ impl Primary {
                 self.stored(core, context, token, sequence, reused);
                 continue;
             }
-            self.note_served(context.now, &reply);
+            self.note_served(core, context.now, &reply);
             context.answer(token, reply);
         }
     }

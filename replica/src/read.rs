@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringhold_ringbuffer::{Absence, Op, TaskEntry};
 use ringhold_types::{
-    ErrorCode, Millis, Outcome, RequestId, RingTime, Sequence, TaskStatus, limits,
+    AttemptNumber, ErrorCode, Millis, Outcome, RequestId, RingTime, Sequence, TaskStatus, limits,
 };
 
 use crate::admission::{Completion, RETRY_AFTER};
@@ -168,17 +168,21 @@ pub(crate) fn repeated(
     sequence: Sequence,
     request: Option<&RequestId>,
 ) -> Option<Reply> {
-    let outcome = core.ring.disposed_outcome(sequence, request?)?;
+    let kept = core.ring.disposed_outcome(sequence, request?)?;
     Some(Reply::Outcome {
         sequence,
-        outcome: Arc::clone(outcome),
-        attempts: 0,
+        outcome: Arc::clone(&kept.outcome),
+        attempts: count_of(kept.attempts),
     })
 }
 
 /// Attempts that a task took.
 pub(crate) fn attempts_of(entry: &TaskEntry) -> u32 {
-    u32::try_from(entry.attempts.0).unwrap_or(u32::MAX)
+    count_of(entry.attempts)
+}
+
+fn count_of(attempts: AttemptNumber) -> u32 {
+    u32::try_from(attempts.0).unwrap_or(u32::MAX)
 }
 
 fn view(entry: &TaskEntry, now: RingTime) -> TaskView {

@@ -148,6 +148,15 @@ impl Replica {
         }
     }
 
+    /// Outcomes that were served and are not known to have reached their client yet.
+    #[must_use]
+    pub fn served_outcomes(&self) -> usize {
+        match &self.role {
+            Role::Primary(primary) => primary.retrieved.served(),
+            Role::Follower(_) => 0,
+        }
+    }
+
     /// How far each peer acknowledged in this term, as this primary knows.
     #[must_use]
     pub fn matched(&self) -> Vec<(ReplicaId, Lsn)> {

@@ -182,9 +182,42 @@ fn a_destructive_read_is_answered_again_to_the_same_request_only() {
     let other = world.ask(1, take(b"two"));
     let plain = world.retrieve(1, sequence);
     world.settle();
-    assert!(matches!(world.outcome(again), Some(Outcome::Succeeded(_))));
+    assert_eq!(world.reply(again), world.reply(first), "attempts included");
     assert_eq!(world.refusal(other), Some(ErrorCode::Disposed));
     assert_eq!(world.refusal(plain), Some(ErrorCode::Disposed));
+    assert_eq!(
+        world.at(1).served_outcomes(),
+        0,
+        "what is disposed needs no mark"
+    );
+}
+
+#[test]
+fn a_submit_that_waits_for_commits_is_not_told_that_the_ring_is_full() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    let submit = |world: &mut World<Sound>, key: usize| {
+        let submission = Submission {
+            task: std::sync::Arc::new(task(&format!("k{key}"))),
+            delay: None,
+            now: UnixMillis(0),
+            disk_full: false,
+        };
+        world.ask_within(1, Request::Submit(submission), 200)
+    };
+    for key in 0..limits::UNCOMMITTED_ENTRIES_MAX {
+        submit(&mut world, key);
+    }
+    let last = submit(&mut world, limits::UNCOMMITTED_ENTRIES_MAX);
+    world.run(300);
+    match world.reply(last) {
+        Some(Reply::Refused(refusal)) => {
+            assert_eq!(refusal.code, ErrorCode::Unavailable, "{refusal:?}");
+            assert!(refusal.message.contains("not committed"), "{refusal:?}");
+            assert!(refusal.retry_after.is_some(), "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Ring {
             state.number(kept.sequence.bits());
             state.bytes(kept.request.as_bytes());
             state.outcome(&kept.outcome);
+            state.number(kept.attempts.get());
             state.time(kept.disposed);
         }
         state.0.digest()

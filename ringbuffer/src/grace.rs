@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ringhold_types::limits::{DISPOSE_GRACE, DISPOSE_GRACE_BYTES_MAX, DISPOSE_GRACE_ENTRIES_MAX};
-use ringhold_types::{Outcome, RequestId, RingTime, Sequence};
+use ringhold_types::{AttemptNumber, Outcome, RequestId, RingTime, Sequence};
 
 /// A disposed outcome that one request may still read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct DisposedOutcome {
     pub request: RequestId,
     /// Its answer.
     pub outcome: Arc<Outcome>,
+    /// Attempts that the task took.
+    pub attempts: AttemptNumber,
     /// Ring time of the dispose.
     pub disposed: RingTime,
 }
@@ -56,11 +58,10 @@ impl Grace {
     }
 
     /// The answer to a repeated destructive read.
-    pub(crate) fn find(&self, sequence: Sequence, request: &RequestId) -> Option<&Arc<Outcome>> {
+    pub(crate) fn find(&self, sequence: Sequence, request: &RequestId) -> Option<&DisposedOutcome> {
         self.outcomes
             .get(&sequence)
             .filter(|kept| kept.request == *request)
-            .map(|kept| &kept.outcome)
     }
 
     /// Forgets what has been kept for [`DISPOSE_GRACE`] at ring time `now`.

@@ -77,7 +77,7 @@ impl Ring {
         &self,
         sequence: Sequence,
         request: &RequestId,
-    ) -> Option<&Arc<Outcome>> {
+    ) -> Option<&DisposedOutcome> {
         self.grace.find(sequence, request)
     }
 
@@ -224,6 +224,7 @@ impl Ring {
                 sequence,
                 request: request.clone(),
                 outcome,
+                attempts: entry.attempts,
                 disposed,
             });
         }

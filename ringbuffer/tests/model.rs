@@ -282,7 +282,7 @@ impl Pair {
         for id in ["r0", "r1"] {
             let found = self.ring.disposed_outcome(sequence, &request(id));
             let expected = self.reference.disposed_outcome(sequence, &request(id));
-            assert_eq!(found.map(AsRef::as_ref), expected);
+            assert_eq!(found.map(|it| it.outcome.as_ref()), expected);
         }
     }
 

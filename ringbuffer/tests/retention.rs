@@ -223,6 +223,8 @@ fn a_disposed_outcome_is_kept_for_its_request_until_the_grace_ends() {
         sequence: task,
         request: Some(request("r")),
     });
+    let found = log.ring.disposed_outcome(task, &request("r"));
+    assert_eq!(found.map(|it| it.attempts.get()), Some(1));
     let kept = |log: &Log| log.ring.disposed_outcome(task, &request("r")).is_some();
     log.now = RingTime(0).after(Millis(DISPOSE_GRACE.0 - 1));
     let removed_before = RingTime(0);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ringhold_types::PartitionKey;
 
 use crate::segmented::progress::Progress;
-use crate::{LogRecord, LogStatistics, RecordKind, RecordLog, Recovered, StorageError, replay};
+use crate::{LogRecord, LogStatistics, RecordLog, Recovered, StorageError, replay};
 
 /// Where a [`MemoryLog`] keeps what it synced; outlives the log, as a disk outlives a process. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -103,12 +103,6 @@ impl RecordLog for MemoryLog {
 
     fn copy_forward_wanted(&mut self, _most: usize) -> Vec<PartitionKey> {
         Vec::new()
-    }
-
-    fn forget(&mut self, partition: PartitionKey) -> Result<(), StorageError> {
-        let known = self.progress.get(&partition);
-        let replica = known.map(|known| known.replica).unwrap_or_default();
-        self.append(&[LogRecord::bare(RecordKind::Forgotten, partition, replica)])
     }
 
     fn settle(&mut self) -> Result<(), StorageError> {

@@ -20,7 +20,7 @@ pub enum RecordKind {
     CutMark,
     /// The mark of a cut tail is no longer needed.
     CutMarkCleared,
-    /// The partition no longer lives here; everything stored of it is void. Written by [`crate::RecordLog::forget`].
+    /// The partition no longer lives here; everything stored of it is void.
     Forgotten,
 }
 

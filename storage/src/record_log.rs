@@ -25,14 +25,9 @@ pub trait RecordLog: Send {
     fn sync(&mut self) -> Result<(), StorageError>;
 
     /// At most `most` partitions whose old records keep the log from shrinking, oldest first; empty while the log is
-    /// small enough. The caller answers by appending fresh `State` parts for each, or forgets it.
+    /// small enough. The caller answers by appending fresh `State` parts and [`crate::RecordKind::Copied`] entries for each,
+    /// or [`crate::RecordKind::Forgotten`].
     fn copy_forward_wanted(&mut self, most: usize) -> Vec<PartitionKey>;
-
-    /// Voids everything stored of a partition that no longer lives here; durable after the next sync.
-    ///
-    /// # Errors
-    /// As [`RecordLog::append`].
-    fn forget(&mut self, partition: PartitionKey) -> Result<(), StorageError>;
 
     /// Tells the log that what was found at its opening is dealt with: the store has its incarnation
     /// ([`Recovered::created`]), and every replica which lived here when its tail was cut is known and marked

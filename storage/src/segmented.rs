@@ -347,15 +347,6 @@ impl RecordLog for SegmentedLog {
         wanted
     }
 
-    fn forget(&mut self, partition: PartitionKey) -> Result<(), StorageError> {
-        let replica = self
-            .index
-            .get(partition)
-            .map(|known| known.progress.replica)
-            .unwrap_or_default();
-        self.append(&[LogRecord::bare(RecordKind::Forgotten, partition, replica)])
-    }
-
     fn settle(&mut self) -> Result<(), StorageError> {
         self.check_condition()?;
         self.unlisted_cut = false;

@@ -308,11 +308,7 @@ impl Life {
                 *self.incarnations.entry(at).or_insert(1) += 1;
                 self.append(vec![self.entry(at, 1, 10)])
             }
-            Action::Forget { at } => {
-                self.log().forget(partition(at))?;
-                self.records.push(self.bare(at, RecordKind::Forgotten));
-                Ok(())
-            }
+            Action::Forget { at } => self.append(vec![self.bare(at, RecordKind::Forgotten)]),
             Action::Sync => self.sync(),
             Action::CopyForward => self.copy_forward(),
             Action::Prepare => self.log().prepare(),

@@ -282,6 +282,9 @@ impl Arena {
             Record::CutMark { partition, replica } => {
                 LogRecord::bare(RecordKind::CutMark, *partition, *replica)
             }
+            Record::Forgotten { partition, replica } => {
+                LogRecord::bare(RecordKind::Forgotten, *partition, *replica)
+            }
             Record::CutMarkCleared { partition, replica } => {
                 LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)
             }

@@ -299,10 +299,6 @@ mod tests {
             self.log.copy_forward_wanted(most)
         }
 
-        fn forget(&mut self, partition: PartitionKey) -> Result<(), StorageError> {
-            self.log.forget(partition)
-        }
-
         fn settle(&mut self) -> Result<(), StorageError> {
             self.log.settle()
         }

@@ -60,6 +60,9 @@ pub(super) fn to_log_record(record: &Record) -> LogRecord {
         Record::CutMark { partition, replica } => {
             LogRecord::bare(RecordKind::CutMark, *partition, *replica)
         }
+        Record::Forgotten { partition, replica } => {
+            LogRecord::bare(RecordKind::Forgotten, *partition, *replica)
+        }
         Record::CutMarkCleared { partition, replica } => {
             LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)
         }

@@ -194,6 +194,17 @@ pub(crate) fn parts() -> Vec<(&'static str, RingPart)> {
                 sequence: SEQUENCE,
                 request: request(),
                 outcome: Arc::new(Outcome::Replaced(vec![Sequence::from_bits(7)])),
+                attempts: AttemptNumber(0),
+                disposed: RingTime(86_399_000),
+            }]),
+        ),
+        (
+            "disposed-after-two-attempts",
+            RingPart::Disposed(vec![DisposedOutcome {
+                sequence: SEQUENCE,
+                request: request(),
+                outcome: Arc::new(Outcome::Replaced(vec![Sequence::from_bits(7)])),
+                attempts: AttemptNumber(2),
                 disposed: RingTime(86_399_000),
             }]),
         ),

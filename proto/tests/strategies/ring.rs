@@ -257,14 +257,15 @@ fn removed_sequence() -> impl Strategy<Value = RemovedSequence> {
 }
 
 fn disposed() -> impl Strategy<Value = DisposedOutcome> {
-    (sequence(), request(), outcome(), time()).prop_map(|(sequence, request, outcome, disposed)| {
-        DisposedOutcome {
+    (sequence(), request(), outcome(), any::<u64>(), time()).prop_map(
+        |(sequence, request, outcome, attempts, disposed)| DisposedOutcome {
             sequence,
             request,
             outcome: Arc::new(outcome),
+            attempts: AttemptNumber(attempts),
             disposed,
-        }
-    })
+        },
+    )
 }
 
 pub(crate) fn ring_part() -> BoxedStrategy<RingPart> {

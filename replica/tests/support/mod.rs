@@ -587,6 +587,7 @@ pub fn recover(disk: &[Record]) -> Vec<RecoveredReplica> {
                     found.commit = found.commit.max(*lsn);
                 }
             }
+            Record::Forgotten { .. } => found = None,
             Record::CutMark { .. } => found.as_mut().expect("a reset comes first").cut_mark = true,
             Record::CutMarkCleared { .. } => {
                 found.as_mut().expect("a reset comes first").cut_mark = false;

@@ -213,13 +213,22 @@ fn a_copied_entry_takes_its_own_position_and_cuts_nothing(scene: &mut Scene<'_>)
     scene.append(&entries);
     scene.append(&[state(1, 0, 1), copied(1, 2, 4)]);
     let found = scene.reopen_one();
-    assert_eq!(found.entries, entries[1..], "as if it had been there always");
+    assert_eq!(
+        found.entries,
+        entries[1..],
+        "as if it had been there always"
+    );
     assert_eq!(found.state, state_at(1, 1));
     scene.append(&[copied(2, 4, 4), copied(2, 3, 4), entry(2, 5)]);
     let found = scene.reopen_one();
     assert_eq!(positions(&found), [(1, 2), (2, 3), (2, 4), (2, 5)]);
     // It may only be of what is held, and goes no further than the log.
-    for wrong in [copied(1, 1, 5), copied(2, 6, 6), copied(2, 5, 6), copied(2, 5, 4)] {
+    for wrong in [
+        copied(1, 1, 5),
+        copied(2, 6, 6),
+        copied(2, 5, 6),
+        copied(2, 5, 4),
+    ] {
         let refused = scene.log().append(&[wrong]);
         assert!(matches!(refused, Err(StorageError::OutOfOrder { .. })));
     }
@@ -328,11 +337,11 @@ fn another_replica_replaces_the_former(scene: &mut Scene<'_>) {
 
 fn a_forgotten_partition_is_gone_and_may_return(scene: &mut Scene<'_>) {
     scene.append(&[entry(1, 1), entry(1, 2)]);
-    scene.log().forget(partition(1)).expect("forget succeeds");
-    scene
-        .log()
-        .forget(partition(9))
-        .expect("an unknown one is fine");
+    let unknown = LogRecord {
+        partition: partition(9),
+        ..bare(RecordKind::Forgotten)
+    };
+    scene.append(&[bare(RecordKind::Forgotten), unknown]);
     assert_eq!(scene.reopen(), []);
     scene.append(&[entry(3, 1)]);
     assert_eq!(positions(&scene.reopen_one()), [(3, 1)]);
@@ -400,8 +409,8 @@ fn partitions_are_independent(scene: &mut Scene<'_>) {
         of(2, state(1, 0, 1)),
         of(3, entry(2, 1)),
         of(4, entry(1, 1)),
+        of(4, bare(RecordKind::Forgotten)),
     ]);
-    scene.log().forget(partition(4)).expect("forget succeeds");
     let found = scene.reopen();
     let keys: Vec<PartitionKey> = found.iter().map(|replica| replica.partition).collect();
     assert_eq!(keys, [partition(2), partition(3)]);

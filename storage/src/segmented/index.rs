@@ -307,7 +307,9 @@ impl PartitionIndex {
             self.runs.splice(place..=place, rest);
             place += usize::from(before.is_some());
         }
-        let before = place.checked_sub(1).and_then(|index| self.runs.get_mut(index));
+        let before = place
+            .checked_sub(1)
+            .and_then(|index| self.runs.get_mut(index));
         match before {
             Some(run) if run.segment == segment && run.last.next() == lsn => run.last = lsn,
             _ => {

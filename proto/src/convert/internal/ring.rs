@@ -175,6 +175,7 @@ impl From<&DisposedOutcome> for wire::DisposedOutcome {
             request: kept.request.as_bytes().clone(),
             outcome: Some(kept.outcome.as_ref().into()),
             disposed: kept.disposed.0,
+            attempts: kept.attempts.get(),
         }
     }
 }
@@ -187,6 +188,7 @@ impl TryFrom<wire::DisposedOutcome> for DisposedOutcome {
             sequence: Sequence::from_bits(message.sequence),
             request: request_id(message.request)?,
             outcome: Arc::new(required("disposed.outcome", message.outcome)?.try_into()?),
+            attempts: AttemptNumber(message.attempts),
             disposed: RingTime(message.disposed),
         })
     }
