@@ -39,10 +39,9 @@ impl Primary {
         };
         if let EntryState::Running { member, .. } = entry.state
             && self.adopt(core, context, member, token)
-            && let Some(current) = self.schedule.current.get_mut(&sequence)
         {
             // Its member may have started anew since it was handed over: it has to name the attempt.
-            current.heard = false;
+            self.schedule.doubt(sequence);
         }
     }
 
@@ -339,18 +338,18 @@ impl Primary {
 
     /// Members that were lost, or started anew, run nothing any more.
     pub(crate) fn executors_gone(&mut self, gone: &[MemberId]) {
-        let mut dead = Vec::new();
-        for (sequence, current) in &mut self.schedule.current {
-            if gone.contains(&current.member) && current.ending.is_none() {
+        let current = self.schedule.current.iter();
+        let dead: Vec<(Sequence, bool)> = current
+            .filter(|(_, it)| gone.contains(&it.member) && it.ending.is_none())
+            .map(|(sequence, it)| (*sequence, it.committed))
+            .collect();
+        for (sequence, committed) in dead {
+            if committed {
+                self.schedule.died(sequence);
+            } else {
                 // An adoption on its way is decided by its commit; after that nobody is known to have the attempt.
-                current.heard = false;
-                if current.committed {
-                    dead.push(*sequence);
-                }
+                self.schedule.doubt(sequence);
             }
-        }
-        for sequence in dead {
-            self.schedule.died(sequence);
         }
     }
 }

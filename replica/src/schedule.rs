@@ -4,6 +4,7 @@
 //! an earlier primary may have started the task without our log knowing. Such tasks are left alone for the adopt window.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use ringhold_ringbuffer::{EntryState, LogEntry, Op, TaskEntry};
 use ringhold_types::{
@@ -69,6 +70,8 @@ pub(crate) struct Schedule {
     orphans_until: Tick,
     /// Attempts of this term.
     pub(crate) current: BTreeMap<Sequence, Current>,
+    /// Attempts of this term that were in doubt: those of which [`Current::heard`] is not set are among them.
+    doubted: BTreeSet<Sequence>,
     /// Committed starts that wait for a lease.
     unstarted: BTreeSet<Sequence>,
     /// Whether something ready waits for a lease.
@@ -140,13 +143,34 @@ impl Schedule {
         self.ready.insert(sequence);
     }
 
+    /// The ready task after this one.
+    fn ready_after(&self, sequence: Sequence) -> Option<Sequence> {
+        let after = (Bound::Excluded(sequence), Bound::Unbounded);
+        self.ready.range(after).next().copied()
+    }
+
+    /// Nobody is known to have the attempt of a task until its member names it again.
+    pub(crate) fn doubt(&mut self, sequence: Sequence) {
+        if let Some(current) = self.current.get_mut(&sequence) {
+            current.heard = false;
+            self.doubted.insert(sequence);
+        }
+    }
+
     /// Adopted attempts that nobody is known to have.
-    fn unheard(&self) -> Vec<Sequence> {
-        let unheard = self
-            .current
-            .iter()
-            .filter(|(_, it)| it.committed && !it.heard && it.ending.is_none());
-        unheard.map(|(sequence, _)| *sequence).collect()
+    fn unheard(&self) -> impl Iterator<Item = Sequence> {
+        let is_unheard = |sequence: &&Sequence| {
+            let current = self.current.get(*sequence);
+            current.is_some_and(|it| it.committed && !it.heard && it.ending.is_none())
+        };
+        self.doubted.iter().filter(is_unheard).copied()
+    }
+
+    /// Forgets doubts that are settled.
+    fn settle_doubts(&mut self) {
+        let current = &self.current;
+        self.doubted
+            .retain(|sequence| current.get(sequence).is_some_and(|it| !it.heard));
     }
 
     /// At step-down: slots of starts that never began are freed. What runs goes on, for the next primary.
@@ -262,9 +286,11 @@ impl Primary {
         if context.now >= self.schedule.orphans_until {
             let orphans = std::mem::take(&mut self.schedule.orphans);
             self.schedule.ready.extend(orphans);
-            for sequence in self.schedule.unheard() {
+            let unheard: Vec<Sequence> = self.schedule.unheard().collect();
+            for sequence in unheard {
                 self.schedule.died(sequence);
             }
+            self.schedule.settle_doubts();
         }
         while let Some((due, sequence)) = self.schedule.delayed.first().copied() {
             if due > now {
@@ -351,11 +377,13 @@ impl Primary {
             return Turn::Blocked;
         }
         self.schedule.lease_missing = false;
-        let candidates: Vec<Sequence> = self.schedule.ready.iter().copied().collect();
-        for sequence in candidates {
+        // One that may not start now stays where it is, and the next one has its turn.
+        let mut next = self.schedule.ready.first().copied();
+        while let Some(sequence) = next {
             if self.start(core, context, sequence) {
                 return Turn::Started;
             }
+            next = self.schedule.ready_after(sequence);
         }
         if self.schedule.ready.is_empty() {
             Turn::Empty
@@ -498,7 +526,7 @@ impl Primary {
     pub(crate) fn attempts_deadline(&self) -> Option<Tick> {
         let schedule = &self.schedule;
         let older = (!schedule.older.is_empty()).then_some(schedule.older_until);
-        let waits = !schedule.orphans.is_empty() || !schedule.unheard().is_empty();
+        let waits = !schedule.orphans.is_empty() || schedule.unheard().next().is_some();
         let orphans = waits.then_some(schedule.orphans_until);
         let delayed = schedule
             .delayed

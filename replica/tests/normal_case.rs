@@ -318,3 +318,24 @@ fn lost_and_repeated_messages_change_nothing() {
     assert_eq!(world.at(3).committed(), world.at(1).committed());
     world.assert_equal_rings();
 }
+
+#[test]
+fn a_backlog_starts_in_the_order_in_which_it_was_accepted() {
+    let mut config = executor(Persistence::Memory, 1);
+    config.pool_size = 3;
+    let mut world = World::with_rules(Sound, 2, 2, config);
+    world.run(1_000);
+    for key in 0..60 {
+        world.submit(1, &format!("k{key}"));
+    }
+    world.settle();
+    // Slots come free out of order.
+    for round in 0..60 {
+        let running = world.starts.len();
+        let next = world.starts[round.min(running - 1)].1.token;
+        world.report(1, next, result("done"));
+    }
+    let started: Vec<Sequence> = world.starts.iter().map(|it| it.1.token.sequence).collect();
+    assert_eq!(started.len(), 60);
+    assert!(started.is_sorted(), "{started:?}");
+}
