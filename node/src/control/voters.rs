@@ -1,5 +1,6 @@
 //! Who votes in Raft (PROTOCOL §6): the largest odd number ≤ min(5, members), spread over zones; a voter dead for
-//! [`VOTER_REPLACE_AFTER`] gives its vote to a live learner. Pure.
+//! [`VOTER_REPLACE_AFTER`] gives its vote to a live learner, and a voter whose zone has more votes than it needs gives its
+//! vote to one of another zone, one at a time. Pure.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +70,52 @@ pub(crate) fn next_voters(
     }
     chosen.truncate(largest_odd(chosen.len()));
     let chosen: BTreeSet<MemberId> = chosen.into_iter().collect();
-    (chosen != *current).then_some(chosen)
+    if chosen == *current {
+        return better_spread(current, candidates, leader);
+    }
+    Some(chosen)
+}
+
+/// One voter changed for another, when everything else is as it should be and the votes are then spread better over the
+/// zones. It ends: the crowding of the zones falls with each step.
+fn better_spread(
+    current: &BTreeSet<MemberId>,
+    candidates: &[Candidate],
+    leader: MemberId,
+) -> Option<BTreeSet<MemberId>> {
+    let (voting, others): (Vec<&Candidate>, Vec<&Candidate>) = candidates
+        .iter()
+        .partition(|candidate| current.contains(&candidate.member));
+    let leaving = voting.iter().filter(|voter| voter.member != leader);
+    let ready = others.iter().filter(|candidate| {
+        candidate.member != leader && candidate.down_for.is_none() && candidate.caught_up
+    });
+    let swaps = leaving.flat_map(|leaving| ready.clone().map(move |joining| (leaving, joining)));
+    let crowding_after = |leaving: &Candidate, joining: &Candidate| {
+        let stay = voting.iter().filter(|voter| voter.member != leaving.member);
+        crowding(stay.copied().chain([joining]))
+    };
+    let (after, leaving, joining) = swaps
+        .map(|(leaving, joining)| (crowding_after(leaving, joining), leaving, joining))
+        .min_by_key(|(after, leaving, joining)| {
+            (*after, !joining.witness, joining.member, leaving.member)
+        })?;
+    if after >= crowding(voting.iter().copied()) {
+        return None;
+    }
+    let mut next = current.clone();
+    next.remove(&leaving.member);
+    next.insert(joining.member);
+    Some(next)
+}
+
+/// How many pairs of voters share a zone; those without one count as alone.
+fn crowding<'a>(voters: impl Iterator<Item = &'a Candidate>) -> usize {
+    let zones: Vec<&str> = voters.filter_map(|voter| voter.zone.as_deref()).collect();
+    let pairs = zones.iter().enumerate();
+    pairs
+        .map(|(place, zone)| zones[..place].iter().filter(|other| *other == zone).count())
+        .sum()
 }
 
 /// Takes members of `group` until `target` are chosen: those of zones not yet seen first, then witnesses, then by number.
@@ -175,12 +221,64 @@ mod tests {
         assert_eq!(next_voters(&voters, &left, MemberId(3)), Some(set(&[3])));
     }
 
-    #[test]
-    fn voters_are_spread_over_zones_and_a_witness_is_preferred() {
-        let zoned = |member, zone: &str| Candidate {
+    fn zoned(member: u64, zone: &str) -> Candidate {
+        Candidate {
             zone: Some(zone.to_owned()),
             ..candidate(member)
-        };
+        }
+    }
+
+    #[test]
+    fn voters_move_to_zones_that_join_later_one_at_a_time() {
+        let mut members = vec![zoned(1, "a"), zoned(2, "a"), zoned(3, "a")];
+        let first = set(&[1, 2, 3]);
+        assert_eq!(next_voters(&first, &members, MemberId(1)), None);
+        members.push(zoned(4, "b"));
+        let second = next_voters(&first, &members, MemberId(1)).expect("a better spread");
+        assert_eq!(second, set(&[1, 3, 4]));
+        members.push(zoned(5, "c"));
+        members.push(zoned(6, "c"));
+        let five = next_voters(&second, &members, MemberId(1)).expect("more voters");
+        assert_eq!(five, set(&[1, 3, 4, 5, 6]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_spread_of_voters_comes_to_rest_one_change_at_a_time(
+            zones in proptest::collection::vec(0..4_u8, 1..9),
+            current in proptest::collection::btree_set(1..9_u64, 1..6),
+            leader in 0..8_usize,
+        ) {
+            let name = |zone: u8| (zone > 0).then(|| format!("zone-{zone}"));
+            let members: Vec<Candidate> = (1..)
+                .zip(&zones)
+                .map(|(member, zone)| Candidate { zone: name(*zone), ..candidate(member) })
+                .collect();
+            let leader = members[leader % members.len()].member;
+            let known = current.into_iter().filter(|it| *it <= members.len() as u64);
+            let mut voters: BTreeSet<MemberId> = known.map(MemberId).collect();
+            voters.insert(leader);
+            let spread = |voters: &BTreeSet<MemberId>| {
+                crowding(members.iter().filter(|it| voters.contains(&it.member)))
+            };
+            let mut steps = 0;
+            while let Some(next) = next_voters(&voters, &members, leader) {
+                let same_size = next.len() == voters.len();
+                if steps > 0 {
+                    assert!(same_size, "the number is right after one step");
+                    assert_eq!(next.difference(&voters).count(), 1);
+                    assert!(spread(&next) < spread(&voters));
+                }
+                assert!(next.contains(&leader));
+                voters = next;
+                steps += 1;
+                assert!(steps < 20, "it never comes to rest");
+            }
+        }
+    }
+
+    #[test]
+    fn voters_are_spread_over_zones_and_a_witness_is_preferred() {
         let members = [
             zoned(1, "a"),
             zoned(2, "a"),
