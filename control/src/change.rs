@@ -1,9 +1,10 @@
 //! What a primary proposes (PROTOCOL I1, I5, I6, §3).
 
-use ringhold_types::{ChangeKind, ConfigurationChange, PartitionKey, ReplicaId};
+use ringhold_types::{ChangeKind, ConfigurationChange, PartitionKey, Persistence, ReplicaId};
 
 use crate::limits::LOSSES_MAX;
 use crate::record::copies_of;
+use crate::settle::Occasion;
 use crate::{
     Changes, Cluster, ExecutorRecord, LossCause, LossRecord, PartitionRecord, Refused, Response,
 };
@@ -56,8 +57,50 @@ impl Cluster {
                 let start = self.members.get(&to.member).ok_or(Refused::Unknown)?.start;
                 self.edit(key, changes, |partition| partition.lead(to, start))
             }
+            ChangeKind::ShortLog { replica } => self.doubt_store(key, replica, changes),
             ChangeKind::RecordLoss => self.record_loss(key, change.proposer, changes),
         }
+    }
+
+    /// A replica lost what was durable: the store it lives in becomes a new incarnation, as one that reports itself doubtful
+    /// does at its start (PROTOCOL I9, §5).
+    fn doubt_store(
+        &mut self,
+        key: PartitionKey,
+        replica: ReplicaId,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let (executor, partition) = self.partition_of(key)?;
+        let persistence = executor.config.persistence;
+        let holds = partition.replicas().any(|held| *held == replica);
+        if !holds || partition.primary == Some(replica) || persistence != Persistence::Fsync {
+            return Err(Refused::Forbidden {
+                rule: "a primary doubts the store of another replica of its partition, on disk"
+                    .into(),
+            });
+        }
+        let member = self.members.get_mut(&replica.member);
+        let record = member.ok_or(Refused::Unknown)?;
+        if record.replica(persistence) != replica {
+            return Err(Refused::Unknown);
+        }
+        record.store = record.next_incarnation();
+        record.marked = false;
+        changes.members.push(replica.member);
+        self.settle(Occasion::Start, changes);
+        let (_, partition) = self.partition_of(key)?;
+        Ok(Response::Changed {
+            version: partition.version,
+        })
+    }
+
+    fn partition_of(
+        &self,
+        key: PartitionKey,
+    ) -> Result<(&ExecutorRecord, &PartitionRecord), Refused> {
+        let executor = self.executors.get(&key.executor).ok_or(Refused::Unknown)?;
+        let partition = executor.partition(key.partition).ok_or(Refused::Unknown)?;
+        Ok((executor, partition))
     }
 
     /// The tail of the only seat was cut, and nobody is left who might hold what it lost (PROTOCOL §5).

@@ -78,6 +78,7 @@ impl Cluster {
             Command::Start(start) => self.start(start, changes),
             Command::MembersDown { members } => Ok(self.members_down(members, changes)),
             Command::MemberUp { member, start } => self.member_up(*member, *start, changes),
+            Command::MarksCleared { member, start } => self.marks_cleared(*member, *start, changes),
             Command::Forget {
                 member,
                 process_ended,

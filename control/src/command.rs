@@ -33,6 +33,13 @@ pub enum Command {
         /// Its process start.
         start: StartNonce,
     },
+    /// No replica of this process start carries the mark of a cut tail any more (PROTOCOL §5).
+    MarksCleared {
+        /// The member.
+        member: MemberId,
+        /// Its process start.
+        start: StartNonce,
+    },
     /// An operator says that this member will not come back (proof, PROTOCOL §2 and §3).
     Forget {
         /// The member.
@@ -146,8 +153,10 @@ pub struct MemberInfo {
 pub enum StoreReport {
     /// No store: a new or emptied directory.
     Empty,
-    /// A whole store, perhaps with a torn tail that was cut and marked.
+    /// A whole store.
     Intact,
+    /// A whole store but for a torn tail that was cut: some of its replicas carry the mark (PROTOCOL §5).
+    Torn,
     /// Rot, or less than it acknowledged: what it holds cannot be trusted.
     Doubtful,
 }

@@ -49,6 +49,23 @@ impl Cluster {
         Ok(Response::Done)
     }
 
+    /// The replicas of a process have got back what the cut of their tails took; seats of the dead that were kept for them may
+    /// go now.
+    pub(crate) fn marks_cleared(
+        &mut self,
+        member: MemberId,
+        start: StartNonce,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let record = self.members.get_mut(&member).ok_or(Refused::Unknown)?;
+        if record.marked && record.start == start {
+            record.marked = false;
+            changes.members.push(member);
+            self.settle(Occasion::Suspicion, changes);
+        }
+        Ok(Response::Done)
+    }
+
     /// Begins or ends a drain: targets change, and the bounded steps of rebalancing follow them.
     pub(crate) fn drain(
         &mut self,

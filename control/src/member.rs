@@ -15,6 +15,9 @@ pub struct MemberRecord {
     pub state: MemberState,
     /// Whether it gets no new seats and gives up those that it has.
     pub draining: bool,
+    /// Whether it started with replicas whose tail was cut, and has not said since that none carries the mark any more: they
+    /// may lack what they acknowledged, so no other seat goes for suspicion as long as only such replicas would be left.
+    pub marked: bool,
     /// Incarnation of its replicas with persistence `fsync`: one per intact store.
     pub store: Incarnation,
     /// Incarnation of its replicas with persistence `memory`: one per process start.

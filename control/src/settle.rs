@@ -229,7 +229,8 @@ impl Settling<'_> {
         true
     }
 
-    /// Removes seats of the dead that neither min-copies nor the hope for their return needs.
+    /// Removes seats of the dead that neither min-copies nor the hope for their return needs. One stays if only replicas with
+    /// a cut tail would be left: it may hold what the cut took (PROTOCOL §5).
     fn remove_suspects(&self, partition: &mut PartitionRecord) -> bool {
         let replicas = partition.replicas().count();
         partition
@@ -239,11 +240,20 @@ impl Settling<'_> {
         let is_dead = |seat: &ReplicaId| !self.view.is_up(seat.member);
         while partition.in_sync.len() > min_copies.max(1)
             && !partition.in_sync.iter().all(is_dead)
-            && let Some(dead) = partition.in_sync.iter().position(is_dead)
+            && let Some(dead) = partition
+                .in_sync
+                .iter()
+                .position(|seat| is_dead(seat) && self.leaves_a_whole_one(partition, *seat))
         {
             partition.in_sync.remove(dead);
         }
         partition.replicas().count() != replicas
+    }
+
+    /// Whether a seat that is known to hold all that it acknowledged is left without `leaving`.
+    fn leaves_a_whole_one(&self, partition: &PartitionRecord, leaving: ReplicaId) -> bool {
+        let mut left = partition.in_sync.iter().filter(|seat| **seat != leaving);
+        left.any(|seat| self.view.is_whole(*seat, self.config.persistence))
     }
 
     /// Keeps the primary if it still leads by right; otherwise an in-sync replica on a member that is up follows it (I2),

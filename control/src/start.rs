@@ -131,6 +131,7 @@ impl Cluster {
                 start: StartNonce::ZERO,
                 state: MemberState::Up,
                 draining: false,
+                marked: false,
                 store: Default::default(),
                 memory: Default::default(),
                 last_incarnation: Default::default(),
@@ -138,9 +139,11 @@ impl Cluster {
                 since: index,
             });
         let is_first = record.start == StartNonce::ZERO;
-        if is_first || start.store != StoreReport::Intact {
+        let is_whole = matches!(start.store, StoreReport::Intact | StoreReport::Torn);
+        if is_first || !is_whole {
             record.store = record.next_incarnation();
         }
+        record.marked = start.store == StoreReport::Torn;
         record.memory = record.next_incarnation();
         record.info = start.member.clone();
         record.start = start.fresh;

@@ -15,6 +15,7 @@ struct Seen {
     start: StartNonce,
     up: bool,
     draining: bool,
+    marked: bool,
     store: Incarnation,
     memory: Incarnation,
     primaries: u32,
@@ -46,6 +47,7 @@ impl View {
                     start: record.start,
                     up: record.is_up(),
                     draining: record.draining,
+                    marked: record.marked,
                     store: record.store,
                     memory: record.memory,
                     primaries: 0,
@@ -90,6 +92,13 @@ impl View {
     /// Whether this replica still exists (I9).
     pub(crate) fn exists(&self, replica: ReplicaId, persistence: Persistence) -> bool {
         self.replica(replica.member, persistence) == Some(replica)
+    }
+
+    /// Whether a replica is known to hold all that it acknowledged: no tail was cut under it at its start, or it has got back
+    /// what the cut took.
+    pub(crate) fn is_whole(&self, replica: ReplicaId, persistence: Persistence) -> bool {
+        let marked = self.find(replica.member).is_some_and(|seen| seen.marked);
+        !marked || persistence == Persistence::Memory
     }
 
     pub(crate) fn is_up(&self, id: MemberId) -> bool {

@@ -63,14 +63,13 @@ impl<R: Rules> Member<R> {
         }
     }
 
-    /// Notes the record of this start (I18). Tells whether it is new.
+    /// Notes the record of this start (I18). Tells whether it is the first one. A later one gives a store that was found short
+    /// a new incarnation: the configurations that come with it name no replica of the old one any more.
     fn register(&mut self, registered: Option<Registration>) -> bool {
         let new = registered.filter(|it| it.start == self.shared.start);
-        if new.is_none() || self.shared.registered.is_some() {
-            return false;
-        }
-        self.shared.registered = new;
-        true
+        let first = new.is_some() && self.shared.registered.is_none();
+        self.shared.registered = new.or(self.shared.registered);
+        first
     }
 
     /// Members started anew, or went down: what they ran is over, what they acknowledged they say again.

@@ -112,6 +112,12 @@ impl Primary {
             self.follow_up(core, context);
             return;
         }
+        let mut peers = self.peers.iter();
+        if let Some((replica, _)) = peers.find(|(_, progress)| progress.is_short) {
+            let replica = *replica;
+            self.propose(core, context, ChangeKind::ShortLog { replica });
+            return;
+        }
         if self.hand_over.is_some() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::divergence::common_point;
 use crate::effect::Note;
 use crate::message::{Ack, PeerMessage, Prepare, SnapshotPart};
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 use crate::slow::Latency;
 use crate::timing::Timing;
 
@@ -52,6 +52,12 @@ pub(crate) struct Progress {
     since: ConfigurationVersion,
     /// Whether it carries the mark of a cut tail.
     pub(crate) cut_mark: bool,
+    /// What earlier processes of the same replica acknowledged in this term. It is durable and matches this primary's log, so
+    /// nothing may have cut it since: a cut at a divergence point needs another primary, and so another term.
+    owed: Lsn,
+    /// Whether it came back with less than it owes, and without the mark of a cut tail: its store lost what was durable
+    /// (PROTOCOL §5).
+    pub(crate) is_short: bool,
     /// Whether it was heard in this term.
     pub(crate) heard: bool,
     pub(crate) transfer: Option<Transfer>,
@@ -77,6 +83,8 @@ impl Progress {
             backoff: timing.resend,
             since,
             cut_mark: false,
+            owed: Lsn::ZERO,
+            is_short: false,
             heard: false,
             transfer: None,
             latency: Latency::default(),
@@ -85,7 +93,9 @@ impl Progress {
 
     /// The peer's process started anew: it is to say again what it has.
     pub(crate) fn restart(&mut self, next: Lsn, now: Tick, timing: &Timing) {
+        let owed = self.owed.max(self.matched);
         *self = Self::unknown(next, now, self.since, timing);
+        self.owed = owed;
     }
 
     /// Whether it has all but a few of the entries up to `last`.
@@ -126,6 +136,8 @@ impl Progress {
             }
         }
         if let Some(summary) = &ack.mismatch {
+            let short = summary.last < self.owed && !ack.cut_mark;
+            self.is_short |= short && !context.drops(Rule::NewIncarnation);
             let common = common_point(&core.log.summary(core.commit), summary).max(self.matched);
             let known = self.probing && self.next == common.next();
             if !known && self.transfer.is_none() {

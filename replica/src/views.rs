@@ -89,6 +89,13 @@ impl<R: Rules> Member<R> {
         primary.lease_end(&replica.core, &self.shared)
     }
 
+    /// Whether any replica here carries the mark of a cut tail, or may when it is taken up (PROTOCOL §5).
+    #[must_use]
+    pub fn carries_marks(&self) -> bool {
+        let marked = |replica: &Replica| replica.core.cut_mark;
+        self.replicas.values().any(marked) || self.recovered.values().any(|it| it.cut_mark)
+    }
+
     /// How many requests are open.
     #[must_use]
     pub fn open_requests(&self) -> usize {

@@ -230,6 +230,26 @@ impl Life {
         Ok(())
     }
 
+    fn append_at_once_or_apart(
+        &mut self,
+        records: Vec<LogRecord>,
+        at_once: bool,
+    ) -> Result<(), StorageError> {
+        if at_once {
+            return self.append(records);
+        }
+        let mut records = records.into_iter();
+        records.try_for_each(|record| self.append(vec![record]))
+    }
+
+    fn copy_one(&mut self, at: u32, behind: u64) -> Result<(), StorageError> {
+        let mut behind_last = self.copied(at).into_iter().rev();
+        match behind_last.nth(behind as usize) {
+            Some(copied) => self.append(vec![copied]),
+            None => Ok(()),
+        }
+    }
+
     fn sync(&mut self) -> Result<(), StorageError> {
         self.log().sync()?;
         self.synced = self.records.len();
@@ -270,12 +290,7 @@ impl Life {
             } => {
                 let lsn = self.standing(at).last.saturating_sub(behind);
                 let state = self.state(at, lsn, parts, bytes);
-                if !apart {
-                    return self.append(state);
-                }
-                state
-                    .into_iter()
-                    .try_for_each(|part| self.append(vec![part]))
+                self.append_at_once_or_apart(state, !apart)
             }
             Action::Copy {
                 at,
@@ -284,19 +299,9 @@ impl Life {
                 whole,
             } => {
                 let copy = self.copy(at, behind, bytes);
-                if whole {
-                    return self.append(copy);
-                }
-                copy.into_iter()
-                    .try_for_each(|record| self.append(vec![record]))
+                self.append_at_once_or_apart(copy, whole)
             }
-            Action::CopyOne { at, behind } => {
-                let entries = self.copied(at);
-                match entries.len().checked_sub(behind as usize + 1) {
-                    Some(place) => self.append(vec![entries[place].clone()]),
-                    None => Ok(()),
-                }
-            }
+            Action::CopyOne { at, behind } => self.copy_one(at, behind),
             Action::Installed { at, ahead, parts } => {
                 let lsn = self.standing(at).last + ahead;
                 let mut state = self.state(at, lsn, parts, 100);
@@ -313,9 +318,7 @@ impl Life {
             Action::CopyForward => self.copy_forward(),
             Action::Prepare => self.log().prepare(),
             Action::Restart => {
-                self.log = None;
-                self.disk.kill();
-                self.reopen(self.records.len());
+                self.restart();
                 Ok(())
             }
             Action::Crash { seed } => {
@@ -374,6 +377,12 @@ impl Life {
         }
         self.crash(seed);
         Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.log = None;
+        self.disk.kill();
+        self.reopen(self.records.len());
     }
 
     fn crash(&mut self, seed: u64) {

@@ -92,6 +92,12 @@ pub enum ChangeKind {
         /// The next primary.
         to: ReplicaId,
     },
+    /// A replica came back with less than it acknowledged to the proposer in this term, and without the mark of a cut tail: its
+    /// store lost what was durable, so it becomes a new incarnation (PROTOCOL §5).
+    ShortLog {
+        /// The replica.
+        replica: ReplicaId,
+    },
     /// Record that what the proposer's cut tail may have held is lost (PROTOCOL §5): it has the only seat, so nobody is left to
     /// ask. A new generation begins, in which it leads with what it holds.
     RecordLoss,

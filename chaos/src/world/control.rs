@@ -38,6 +38,8 @@ pub(crate) enum ControlMail {
     },
     /// "Record my start."
     Present(MemberStart),
+    /// "None of my replicas carries the mark of a cut tail any more."
+    MarksCleared { member: MemberId, start: StartNonce },
     /// A primary's proposal.
     Proposal {
         member: MemberId,
@@ -365,6 +367,9 @@ impl World {
                     self.command(&Command::Start(start));
                 }
             }
+            ControlMail::MarksCleared { member, start } => {
+                self.command(&Command::MarksCleared { member, start });
+            }
             ControlMail::Proposal {
                 member,
                 start,
@@ -496,6 +501,11 @@ impl World {
             .clock
             .true_time(sent.after(self.plan.timing.heartbeat));
         let member = host.member;
+        let record = self.control.cluster.members().get(&member);
+        let marked = record.is_some_and(|it| it.marked && it.start == start);
+        if marked && process.machine.is_registered() && !process.machine.carries_marks() {
+            self.mail(slot, ControlMail::MarksCleared { member, start });
+        }
         self.mail(
             slot,
             ControlMail::Beat {
@@ -525,6 +535,8 @@ impl World {
             StoreReport::Doubtful
         } else if host.is_fresh {
             StoreReport::Empty
+        } else if waiting.is_some_and(|it| it.machine.carries_marks()) {
+            StoreReport::Torn
         } else {
             StoreReport::Intact
         };

@@ -221,14 +221,8 @@ impl Arena {
                 entry,
                 commit,
             } => {
-                self.entries.push(entry.clone());
-                LogRecord {
-                    term: entry.term,
-                    lsn: entry.lsn,
-                    commit: *commit,
-                    payload: number(self.entries.len()),
-                    ..LogRecord::bare(RecordKind::Entry, *partition, *replica)
-                }
+                let bare = LogRecord::bare(RecordKind::Entry, *partition, *replica);
+                self.store_entry(entry, *commit, bare)
             }
             Record::Copied {
                 partition,
@@ -237,20 +231,14 @@ impl Arena {
                 commit,
                 end,
             } => {
-                self.entries.push(entry.clone());
                 let kind = if copies_cut {
                     RecordKind::Entry
                 } else {
                     RecordKind::Copied
                 };
-                LogRecord {
-                    term: entry.term,
-                    lsn: entry.lsn,
-                    commit: *commit,
-                    end: *end,
-                    payload: number(self.entries.len()),
-                    ..LogRecord::bare(kind, *partition, *replica)
-                }
+                let mut bare = LogRecord::bare(kind, *partition, *replica);
+                bare.end = *end;
+                self.store_entry(entry, *commit, bare)
             }
             Record::State {
                 partition,
@@ -288,6 +276,17 @@ impl Arena {
             Record::CutMarkCleared { partition, replica } => {
                 LogRecord::bare(RecordKind::CutMarkCleared, *partition, *replica)
             }
+        }
+    }
+
+    fn store_entry(&mut self, entry: &LogEntry, commit: Lsn, bare: LogRecord) -> LogRecord {
+        self.entries.push(entry.clone());
+        LogRecord {
+            term: entry.term,
+            lsn: entry.lsn,
+            commit,
+            payload: number(self.entries.len()),
+            ..bare
         }
     }
 

@@ -166,3 +166,52 @@ fn suspicion_never_takes_the_last_living_hope() {
     world.down(&[1]);
     assert!(!world.partition(key(executor, 0)).in_sync.is_empty());
 }
+
+/// Three seats, two of them on members that started with a cut tail; then the third dies.
+fn two_marked_of_three() -> (World, ringhold_types::ExecutorId) {
+    let (mut world, executor) = World::with_executor(3, &config(2));
+    world.restart(1, StoreReport::Torn);
+    world.restart(2, StoreReport::Torn);
+    world.down(&[3]);
+    (world, executor)
+}
+
+fn has_seat(world: &World, executor: ringhold_types::ExecutorId, id: u64) -> bool {
+    keys(&world.cluster, executor).into_iter().all(|key| {
+        let mut seats = world.partition(key).in_sync.iter();
+        seats.any(|seat| seat.member == MemberId(id))
+    })
+}
+
+fn marks_cleared(world: &World, id: u64) -> Command {
+    Command::MarksCleared {
+        member: MemberId(id),
+        start: world.start_nonce(id),
+    }
+}
+
+#[test]
+fn a_dead_seat_stays_while_only_replicas_with_cut_tails_would_be_left() {
+    let (mut world, executor) = two_marked_of_three();
+    assert!(has_seat(&world, executor, 3));
+    // What an earlier process says does not count.
+    let stale = Command::MarksCleared {
+        member: MemberId(1),
+        start: StartNonce(u64::MAX),
+    };
+    world.done(&stale);
+    assert!(has_seat(&world, executor, 3));
+    // One whole replica is enough.
+    let cleared = marks_cleared(&world, 1);
+    world.done(&cleared);
+    assert!(!has_seat(&world, executor, 3));
+    assert!(has_seat(&world, executor, 1) && has_seat(&world, executor, 2));
+}
+
+#[test]
+fn a_restart_without_a_cut_tail_ends_the_mark() {
+    let (mut world, _) = two_marked_of_three();
+    assert!(world.cluster.members()[&MemberId(1)].marked);
+    world.restart(1, StoreReport::Intact);
+    assert!(!world.cluster.members()[&MemberId(1)].marked);
+}

@@ -164,6 +164,25 @@ fn a_loss_is_recorded_by_the_only_seat_and_begins_a_new_generation() {
 }
 
 #[test]
+fn a_store_that_lost_what_was_durable_becomes_a_new_incarnation() {
+    let (mut world, key) = world();
+    let primary = world.partition(key).in_sync[0];
+    let itself = world.proposal(key, ChangeKind::ShortLog { replica: primary });
+    assert!(forbidden(world.refused(&itself)).contains("doubts"));
+    let replica = world.partition(key).in_sync[1];
+    let short = world.proposal(key, ChangeKind::ShortLog { replica });
+    world.done(&short);
+    let record = &world.cluster.members()[&replica.member];
+    assert!(record.store > replica.incarnation && record.is_up());
+    for key in crate::world::keys(&world.cluster, key.executor) {
+        let partition = world.partition(key);
+        assert!(!partition.replicas().any(|held| *held == replica));
+    }
+    let again = world.proposal(key, ChangeKind::ShortLog { replica });
+    assert!(forbidden(world.refused(&again)).contains("doubts"));
+}
+
+#[test]
 fn a_learner_is_a_spare_member_that_is_up() {
     let (mut world, key) = world();
     let holder = world.partition(key).in_sync[1].member;

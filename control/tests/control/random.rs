@@ -107,6 +107,7 @@ fn store(choice: u8) -> StoreReport {
     match choice {
         0 => StoreReport::Empty,
         1 => StoreReport::Doubtful,
+        2 | 3 => StoreReport::Torn,
         _ => StoreReport::Intact,
     }
 }

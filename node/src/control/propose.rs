@@ -5,7 +5,7 @@ use std::time::Duration;
 use openraft::errors::{ClientWriteError, RaftError};
 use ringhold_control::{Cluster, Command, Response};
 use ringhold_proto::internal as wire;
-use ringhold_types::MemberId;
+use ringhold_types::{ChangeKind, MemberId};
 use tonic::{Code, Status};
 
 use super::core::Core;
@@ -73,6 +73,7 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::Start(_)
         | Command::MembersDown { .. }
         | Command::MemberUp { .. }
+        | Command::MarksCleared { .. }
         | Command::Drain { .. }
         | Command::CreateExecutor { .. }
         | Command::UpdateExecutor { .. }
@@ -198,6 +199,10 @@ async fn fence<'a>(core: &'a Core, command: &Command) -> Fence<'a> {
 fn ended_by(command: &Command, cluster: &Cluster) -> Vec<MemberId> {
     match command {
         Command::Forget { member, .. } => vec![*member],
+        Command::Change(change) => match change.kind {
+            ChangeKind::ShortLog { replica } => vec![replica.member],
+            _ => Vec::new(),
+        },
         Command::Start(start) => {
             // The start of an emptied directory under a dead member's name replaces that member.
             let namesake = cluster.member_by_name(&start.member.name);

@@ -51,6 +51,7 @@ pub(super) fn open_log(
             StoreReport::Doubtful
         }
         None if found.created => StoreReport::Empty,
+        None if found.unlisted_cut || replicas.iter().any(|it| it.cut_mark) => StoreReport::Torn,
         None => StoreReport::Intact,
     };
     Ok(OpenedLog {

@@ -33,6 +33,9 @@ const EVENTS_PER_TURN_MAX: usize = 512;
 /// Pause before a hand-over that the plan still wants is asked for again: several times as long as one may hold its callers.
 const HAND_OVER_AGAIN: Millis = Millis(2_000);
 
+/// How often the cluster is told that the marks of cut tails are gone, until it has heard: longer than a proposal takes.
+const MARKS_TOLD_EVERY: Millis = Millis(3_000);
+
 /// What the driver is made of.
 pub struct DriverOptions {
     /// This member.
@@ -81,6 +84,8 @@ pub struct Driver {
     cluster: Arc<Cluster>,
     applied: ControlIndex,
     registered: bool,
+    /// When the cluster is told again that the marks of cut tails are gone.
+    marks_told_again: Tick,
     persisted: PersistToken,
     disk_nearly_full: bool,
     /// A replica's role has changed since the view was published.
@@ -138,6 +143,7 @@ impl Driver {
             cluster,
             applied: ControlIndex::ZERO,
             registered: false,
+            marks_told_again: Tick(0),
             persisted: PersistToken::default(),
             disk_nearly_full: false,
             roles_changed: false,
@@ -172,6 +178,7 @@ impl Driver {
                 return Err(reason);
             }
             self.perform(effects)?;
+            self.tell_cleared_marks(now);
             self.publish();
         }
     }
@@ -232,6 +239,20 @@ impl Driver {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Once no replica carries the mark of a cut tail any more, the cluster is told, until it has heard.
+    fn tell_cleared_marks(&mut self, now: Tick) {
+        let record = self.cluster.members().get(&self.member);
+        let marked = record.is_some_and(|it| it.marked && it.start == self.start);
+        if marked
+            && self.registered
+            && now >= self.marks_told_again
+            && !self.machine.carries_marks()
+        {
+            self.marks_told_again = now.after(MARKS_TOLD_EVERY);
+            self.proposals.marks_cleared(self.member, self.start);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringhold_control::{Command, Response};
 use ringhold_replica::Event;
-use ringhold_types::ConfigurationChange;
+use ringhold_types::{ConfigurationChange, MemberId, StartNonce};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::control::ControlPlane;
@@ -31,6 +31,22 @@ impl Proposals {
             notices,
             places: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
         }
+    }
+
+    /// Tells the cluster that no replica of this process carries the mark of a cut tail any more.
+    pub(super) fn marks_cleared(&self, member: MemberId, start: StartNonce) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return;
+        };
+        let control = self.control.clone();
+        spawn::task("marks-cleared", async move {
+            let command = Command::MarksCleared { member, start };
+            let answer = control.propose(command, PATIENCE).await;
+            drop(place);
+            if let Err(error) = answer {
+                tracing::debug!(%error, "cleared marks are told again");
+            }
+        });
     }
 
     /// Proposes `change`. A refusal comes back as an event; an unknown outcome does not: the change may still win. Without a

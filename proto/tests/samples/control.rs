@@ -65,6 +65,13 @@ fn member_commands() -> Vec<(&'static str, Command)> {
             },
         ),
         (
+            "marks-cleared",
+            Command::MarksCleared {
+                member,
+                start: START,
+            },
+        ),
+        (
             "forget",
             Command::Forget {
                 member,
@@ -149,6 +156,10 @@ fn changes() -> Vec<(&'static str, Command)> {
         ("bump", change(ChangeKind::Bump)),
         ("hand-over", change(ChangeKind::HandOver { to: learner })),
         ("record-loss", change(ChangeKind::RecordLoss)),
+        (
+            "short-log",
+            change(ChangeKind::ShortLog { replica: removed }),
+        ),
     ]
 }
 
@@ -246,6 +257,7 @@ fn member() -> MemberRecord {
         start: START,
         state: MemberState::Down,
         draining: true,
+        marked: false,
         store: Incarnation(3),
         memory: Incarnation(5),
         last_incarnation: Incarnation(5),

@@ -46,6 +46,7 @@ fn start() -> impl Strategy<Value = MemberStart> {
     let reports = [
         StoreReport::Empty,
         StoreReport::Intact,
+        StoreReport::Torn,
         StoreReport::Doubtful,
     ];
     let store = proptest::sample::select(reports.to_vec());
@@ -67,6 +68,7 @@ fn change() -> impl Strategy<Value = ConfigurationChange> {
         replica().prop_map(|removed| ChangeKind::Degrade { removed }),
         Just(ChangeKind::Bump),
         Just(ChangeKind::RecordLoss),
+        replica().prop_map(|replica| ChangeKind::ShortLog { replica }),
         replica().prop_map(|to| ChangeKind::HandOver { to }),
     ];
     (partition(), number(), number(), replica(), kind).prop_map(
@@ -93,6 +95,10 @@ fn member_command() -> BoxedStrategy<Command> {
         }),
         (member(), any::<bool>())
             .prop_map(|(member, draining)| Command::Drain { member, draining }),
+        (member(), number()).prop_map(|(member, start)| Command::MarksCleared {
+            member,
+            start: StartNonce(start),
+        }),
         any::<u32>().prop_map(|level| Command::RaiseFeatureLevel { level }),
     ]
     .boxed()
@@ -185,12 +191,12 @@ prop_compose! {
     fn member_record()(
         info in info(),
         state in prop_oneof![Just(MemberState::Up), Just(MemberState::Down), Just(MemberState::Forgotten)],
-        draining in any::<bool>(),
+        (draining, marked) in any::<(bool, bool)>(),
         (start, started_at, since) in (number(), number(), number()),
         (store, memory, last) in (number(), number(), number()),
     ) -> MemberRecord {
         MemberRecord {
-            info, start: StartNonce(start), state, draining, store: Incarnation(store),
+            info, start: StartNonce(start), state, draining, marked, store: Incarnation(store),
             memory: Incarnation(memory), last_incarnation: Incarnation(last),
             started_at: UnixMillis(started_at), since: ControlIndex(since),
         }

@@ -270,6 +270,10 @@ impl<R: Rules> World<R> {
                     it.primary_start = start;
                 });
             }
+            ChangeKind::ShortLog { replica } => self.configure(|it| {
+                it.learners.retain(|one| *one != replica);
+                it.in_sync.retain(|one| *one != replica);
+            }),
             ChangeKind::RecordLoss => {
                 let start = start(&self.nodes, change.proposer);
                 self.configure(|it| {
@@ -558,10 +562,9 @@ pub fn recover(disk: &[Record]) -> Vec<RecoveredReplica> {
             }
             Record::Copied { entry, commit, .. } => {
                 let found = found.as_mut().expect("a reset comes first");
-                let mut old = found.entries.iter_mut();
-                if let Some(old) = old.find(|old| old.lsn == entry.lsn) {
-                    *old = entry.clone();
-                }
+                found.entries.retain(|old| old.lsn != entry.lsn);
+                found.entries.push(entry.clone());
+                found.entries.sort_by_key(|old| old.lsn);
                 found.commit = found.commit.max(*commit);
             }
             Record::State {

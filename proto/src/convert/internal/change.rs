@@ -24,6 +24,9 @@ impl From<&ConfigurationChange> for wire::ConfigurationChange {
             ChangeKind::HandOver { to } => Kind::HandOver(wire::NextPrimary {
                 to: Some(to.into()),
             }),
+            ChangeKind::ShortLog { replica } => Kind::ShortLog(wire::ShortLog {
+                replica: Some(replica.into()),
+            }),
             ChangeKind::RecordLoss => Kind::RecordLoss(wire::RecordLoss {}),
         };
         Self {
@@ -59,6 +62,9 @@ impl TryFrom<wire::ConfigurationChange> for ConfigurationChange {
             Kind::Bump(wire::Bump {}) => ChangeKind::Bump,
             Kind::HandOver(next) => ChangeKind::HandOver {
                 to: replica("hand_over.to", next.to)?,
+            },
+            Kind::ShortLog(short) => ChangeKind::ShortLog {
+                replica: replica("short_log.replica", short.replica)?,
             },
             Kind::RecordLoss(wire::RecordLoss {}) => ChangeKind::RecordLoss,
         };

@@ -44,6 +44,9 @@ fn encode(command: &Command) -> WireCommand {
             })
         }
         Command::MemberUp { member, start } => WireCommand::MemberUp(process(*member, *start)),
+        Command::MarksCleared { member, start } => {
+            WireCommand::MarksCleared(process(*member, *start))
+        }
         Command::Forget {
             member,
             process_ended,
@@ -99,10 +102,14 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
         WireCommand::MembersDown(down) => Command::MembersDown {
             members: down.members.into_iter().map(process_of).collect(),
         },
-        WireCommand::MemberUp(up) => {
-            let (member, start) = process_of(up);
-            Command::MemberUp { member, start }
-        }
+        WireCommand::MemberUp(up) => Command::MemberUp {
+            member: MemberId(up.member),
+            start: StartNonce(up.start),
+        },
+        WireCommand::MarksCleared(cleared) => Command::MarksCleared {
+            member: MemberId(cleared.member),
+            start: StartNonce(cleared.start),
+        },
         WireCommand::Forget(forget) => Command::Forget {
             member: MemberId(forget.member),
             process_ended: forget.process_ended,
@@ -122,11 +129,7 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
         },
         WireCommand::Materialise(materialise) => Command::Materialise {
             executor: ExecutorId(materialise.executor),
-            partitions: materialise
-                .partitions
-                .into_iter()
-                .map(PartitionNumber)
-                .collect(),
+            partitions: numbers(materialise.partitions),
         },
         WireCommand::Change(change) => Command::Change(change.try_into()?),
         WireCommand::AddLearner(step) => {
@@ -155,6 +158,10 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
         }
         WireCommand::RaiseFeatureLevel(raise) => Command::RaiseFeatureLevel { level: raise.level },
     })
+}
+
+fn numbers(partitions: Vec<u32>) -> Vec<PartitionNumber> {
+    partitions.into_iter().map(PartitionNumber).collect()
 }
 
 fn process(member: MemberId, start: StartNonce) -> wire::MemberProcess {
@@ -195,6 +202,7 @@ impl From<&MemberStart> for wire::MemberStart {
         let store = match start.store {
             StoreReport::Empty => wire::StoreReport::Empty,
             StoreReport::Intact => wire::StoreReport::Intact,
+            StoreReport::Torn => wire::StoreReport::Torn,
             StoreReport::Doubtful => wire::StoreReport::Doubtful,
         };
         Self {
@@ -219,6 +227,7 @@ impl TryFrom<wire::MemberStart> for MemberStart {
             }
             wire::StoreReport::Empty => StoreReport::Empty,
             wire::StoreReport::Intact => StoreReport::Intact,
+            wire::StoreReport::Torn => StoreReport::Torn,
             wire::StoreReport::Doubtful => StoreReport::Doubtful,
         };
         Ok(Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringhold_ringbuffer::{
     Absence, DisposedOutcome, KeyHit, LostRange, RemovedKey, RemovedSequence, RingHeader, RingPart,
 };
-use ringhold_types::{Generation, IdempotencyKey, RingTime, Sequence};
+use ringhold_types::{AttemptNumber, Generation, IdempotencyKey, RingTime, Sequence};
 
 use super::all;
 use super::log_entry::request_id;
