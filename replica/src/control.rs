@@ -1,7 +1,7 @@
 //! Applied cluster state: who this member is, what it holds, who leads.
 
 use ringhold_types::{
-    Configuration, ConfigurationVersion, MemberId, PartitionKey, ReplicaId, Tick,
+    Configuration, ConfigurationVersion, Generation, MemberId, PartitionKey, ReplicaId, Tick,
 };
 
 use crate::adoption::stop;
@@ -222,6 +222,9 @@ impl<R: Rules> Member<R> {
                 // A log that is not on disk: if the tail of that disk was cut, the log may have been in it. So for a
                 // learner too: its seat may be on the way.
                 let new_life = known.is_some_and(|known| known.generation < life);
+                if new_life || known.is_none() && life > Generation::default() {
+                    core.outlast_old_life(&context);
+                }
                 let doubtful = self.tail_cut && core.durability.on_disk();
                 if doubtful && !new_life && !is_first(known, configuration) {
                     core.mark_cut(&mut context);

@@ -317,6 +317,13 @@ impl Core {
             .unwrap_or(StartNonce::ZERO)
     }
 
+    /// Notes that a new generation began: the old one's primary may live on under leases that ended processes granted, of
+    /// which nobody is left to tell. A full lease runs from now on, since the proof of the loss came before (PROTOCOL §2,
+    /// "a new generation takes effect one full lease after the last proof").
+    pub(crate) fn outlast_old_life<R: Rules>(&mut self, context: &Context<'_, R>) {
+        self.lease_floor = self.lease_floor.max(Some(context.now));
+    }
+
     /// Notes that `leader` no longer leads: what we granted it until now it may hold on to (I14).
     pub(crate) fn note_deposed<R: Rules>(
         &mut self,

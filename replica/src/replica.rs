@@ -231,6 +231,7 @@ impl Replica {
             self.core.ring = crate::core::new_ring(first);
         }
         if self.core.configuration.generation > generation {
+            self.core.outlast_old_life(context);
             // A loss is recorded: what a cut tail may have held is no longer asked for.
             self.core.clear_cut_mark(context);
         }

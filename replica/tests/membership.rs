@@ -387,6 +387,28 @@ fn copying_forward_writes_what_a_restart_needs() {
 }
 
 #[test]
+fn a_new_generation_begins_to_work_only_when_every_lease_of_the_old_one_has_run_out() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    write(&mut world, 1, 0..3);
+    // The primary is cut off, but lives on leases of processes that have ended. Nobody who begins the new life has granted
+    // it any.
+    world.isolate(1);
+    let start = world.nodes[&3].start;
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.in_sync = vec![replica(3)];
+        it.primary = Some(replica(3));
+        it.primary_start = start;
+        it.min_copies = 1;
+    });
+    world.run(600);
+    assert_eq!(world.role(3), Some(RoleView::TakingOver));
+    world.run(200);
+    assert_eq!(world.role(3), Some(RoleView::Leading));
+}
+
+#[test]
 fn a_new_generation_makes_what_an_outsider_held_void() {
     let mut world = leading(3, 2, Persistence::Fsync);
     write(&mut world, 1, 0..5);
