@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ringhold_ringbuffer::{Admission, InFlight, Op};
 use ringhold_types::{
-    ErrorCode, IdempotencyKey, Lsn, Millis, Outcome, RequestId, Sequence, TaskSpec, WhenFull,
-    limits,
+    ErrorCode, IdempotencyKey, Lsn, Millis, Outcome, ReplicaId, RequestId, Sequence, TaskSpec,
+    WhenFull, limits,
 };
 
 use crate::context::Context;
@@ -398,6 +398,20 @@ impl Primary {
         u32::try_from(seats).unwrap_or(u32::MAX)
     }
 
+    /// Seats that hold everything that is committed. All did when it was committed; one whose process started anew with a cut
+    /// tail does so again only when it says so.
+    fn holders<'a>(&'a self, core: &'a Core) -> impl Iterator<Item = ReplicaId> + 'a {
+        core.configuration.in_sync.iter().copied().filter(|seat| {
+            let peer = self.peers.get(seat);
+            *seat == core.id || peer.is_some_and(|progress| progress.matched >= core.commit)
+        })
+    }
+
+    fn lacking(&self, core: &Core) -> u32 {
+        let lacking = core.configuration.in_sync.len() - self.holders(core).count();
+        u32::try_from(lacking).unwrap_or(u32::MAX)
+    }
+
     /// The task is committed: answered as soon as enough seats hold it (I17).
     pub(crate) fn stored<R: Rules>(
         &mut self,
@@ -407,7 +421,8 @@ impl Primary {
         sequence: Sequence,
         reused: bool,
     ) {
-        if self.seats(core, context) < core.configuration.min_copies {
+        let counted = self.seats(core, context) - self.lacking(core);
+        if counted < core.configuration.min_copies {
             context
                 .shared
                 .requests
@@ -420,11 +435,10 @@ impl Primary {
     }
 
     fn receipt(&self, core: &Core, sequence: Sequence, reused: bool) -> Reply {
-        let seats = core.configuration.in_sync.iter();
         Reply::Submitted {
             sequence,
             term: core.term,
-            members: seats.map(|seat| seat.member).collect(),
+            members: self.holders(core).map(|seat| seat.member).collect(),
             reused,
         }
     }

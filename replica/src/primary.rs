@@ -221,8 +221,13 @@ impl Primary {
             // An earlier process sent it, or one whose start we have not applied yet; it will say it again.
             return;
         }
-        if let Some(progress) = self.peers.get_mut(&from) {
-            progress.acked(core, context, &ack);
+        let Some(progress) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let lacked = progress.matched < core.commit;
+        progress.acked(core, context, &ack);
+        if lacked && progress.matched >= core.commit {
+            self.release_short(core, context);
         }
     }
 

@@ -370,6 +370,34 @@ fn a_backups_cut_mark_goes_once_the_primary_has_brought_its_log_to_full_length()
 }
 
 #[test]
+fn a_receipt_waits_for_a_seat_that_lost_the_task_to_a_cut_tail_and_does_not_hold_it_yet_again() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    let first = world.submit(1, "a");
+    world.run(100);
+    assert!(matches!(world.reply(first), Some(Reply::Submitted { .. })));
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    node.disk.truncate(1);
+    node.cut_mark = true;
+    world.restart(2);
+    // It grants leases again, but what it lost and gets anew is not on its disk yet.
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    world.run(1_000);
+    let again = world.submit(1, "a");
+    world.run(200);
+    assert_eq!(world.reply(again), None);
+    world.nodes.get_mut(&2).unwrap().hold_disk = false;
+    world.run(500);
+    let Some(Reply::Submitted {
+        members, reused, ..
+    }) = world.reply(again)
+    else {
+        panic!("it is acknowledged once it is held");
+    };
+    assert_eq!((members.len(), *reused), (2, true));
+}
+
+#[test]
 fn copying_forward_writes_what_a_restart_needs() {
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..10);
