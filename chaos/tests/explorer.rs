@@ -10,7 +10,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 9] = [
+const FOUND_ONCE: [(u64, &str); 12] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -30,6 +30,15 @@ const FOUND_ONCE: [(u64, &str); 9] = [
         "a learner of a new primary led before an old lease had run out",
     ),
     (1_008_437, "an outcome that was kept over a loss"),
+    (8_100_370, "a receipt that named a seat with a cut tail"),
+    (
+        844_645_646_301,
+        "a log with a recorded loss, applied to the ring of the new generation",
+    ),
+    (
+        1_036_559_263_299,
+        "a new generation beside a primary on leases of ended processes",
+    ),
     (10_667, "a receipt (by an earlier form of the plan)"),
     (20_334, "a receipt (by an earlier form of the plan)"),
 ];

@@ -139,6 +139,16 @@ impl Core {
         core
     }
 
+    /// A log that is read from its beginning is applied to the ring that it began with, whatever generation is current: what
+    /// was kept over a recorded loss lies in an earlier one (I13).
+    fn begin_ring<R: Rules>(&mut self, context: &Context<'_, R>, first: &LogEntry) {
+        if let Some(generation) = began_generation(first)
+            && !context.drops(Rule::SequencesContinue)
+        {
+            self.ring = new_ring(generation);
+        }
+    }
+
     /// How far the log is safe to be acknowledged: on disk, or in memory if that is all that is promised.
     pub(crate) fn safe(&self) -> Lsn {
         self.durability.safe(self.log.last())
@@ -155,6 +165,9 @@ impl Core {
     /// Appends the next entry and hands it to the disk.
     pub(crate) fn append<R: Rules>(&mut self, context: &mut Context<'_, R>, entry: LogEntry) {
         self.last_append = Some(context.now);
+        if entry.lsn == Lsn(1) && self.applied == Lsn::ZERO {
+            self.begin_ring(context, &entry);
+        }
         if self.durability.on_disk() {
             let record = Record::Entry {
                 partition: self.partition,

@@ -354,6 +354,38 @@ fn a_replica_with_a_cut_tail_and_nobody_to_ask_leads_only_after_a_recorded_loss(
 }
 
 #[test]
+fn a_learner_that_is_given_the_whole_log_of_a_partition_with_a_recorded_loss_has_the_same_ring() {
+    let mut world = leading(3, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..6);
+    // The last one left goes on in a new generation, with what it holds.
+    world.kill(1);
+    let start = world.nodes[&2].start;
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.primary = Some(replica(2));
+        it.primary_start = start;
+        it.in_sync = vec![replica(2)];
+        it.min_copies = 1;
+    });
+    world.run(2_000);
+    // When it hears the empty learner it does not know yet what is committed.
+    world.kill(2);
+    for record in &mut world.nodes.get_mut(&2).unwrap().disk {
+        if let Record::Entry { commit, .. } = record {
+            *commit = Lsn::ZERO;
+        }
+    }
+    world.configure(|it| it.learners.push(replica(3)));
+    world.restart(2);
+    world.run(3_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert!(world.at(2).ring().undisposed() > 0, "it kept what it held");
+    assert_eq!(world.at(3).applied(), world.at(2).applied());
+    world.assert_equal_rings();
+}
+
+#[test]
 fn a_backups_cut_mark_goes_once_the_primary_has_brought_its_log_to_full_length() {
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..6);
