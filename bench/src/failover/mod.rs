@@ -102,14 +102,16 @@ async fn hit(
         .place_of(&target.name)
         .context("the member is one of ours")?;
     let probes = Probes::begin(client, executor, &target.led)?;
-    probes.wait_for_all(None, RECOVERY_PATIENCE).await?;
+    probes.wait_for_all(RECOVERY_PATIENCE).await?;
+    let led = scene::led_now(client, &target.name).await?;
+    probes.fault(&led)?;
     let at = Instant::now();
     match fault {
         Fault::Kill => processes.kill(place),
         Fault::Stop => processes.signal(place, Signal::STOP)?,
         Fault::Drop => network::set_link(place + 1, false)?,
     }
-    let answered = probes.wait_for_all(Some(at), RECOVERY_PATIENCE).await;
+    let answered = probes.wait_for_all(RECOVERY_PATIENCE).await;
     // Whatever came of it, the member gets its chance to come back.
     match fault {
         Fault::Kill => processes.spawn(place)?,
@@ -125,7 +127,7 @@ async fn hit(
     Ok(Hit {
         member: target.name.clone(),
         was_raft_leader: target.is_raft_leader,
-        primary_partitions: target.led.len(),
+        primary_partitions: led.len(),
         first_ack_ms: report::millis(acknowledged.first.saturating_duration_since(at)),
         all_acks_ms: report::millis(acknowledged.last.saturating_duration_since(at)),
         whole_ms: report::millis(at.elapsed()),

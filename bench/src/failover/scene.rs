@@ -46,6 +46,22 @@ fn target(members: &[MemberInfo], partitions: &[PartitionInfo], victim: Victim) 
     (!most.led.is_empty()).then_some(most)
 }
 
+/// The partitions that a member leads at this moment, with their terms.
+///
+/// # Errors
+/// When the cluster cannot be asked, or has no such member.
+pub(super) async fn led_now(
+    client: &Client,
+    name: &str,
+) -> anyhow::Result<BTreeMap<PartitionNumber, Term>> {
+    let cluster = client.cluster();
+    let (members, partitions) =
+        tokio::try_join!(cluster.members(), cluster.partitions(EXECUTOR, None))?;
+    let member = members.iter().find(|member| member.name == name);
+    let member = member.with_context(|| format!("the cluster has no member {name}"))?;
+    Ok(led_by(member, &partitions))
+}
+
 fn led_by(member: &MemberInfo, partitions: &[PartitionInfo]) -> BTreeMap<PartitionNumber, Term> {
     let leads = |partition: &&PartitionInfo| {
         let primary = partition.primary.as_ref();
