@@ -131,3 +131,20 @@ pub struct RecoveredReplica {
     /// Whether the tail was cut and may have held acknowledged entries (PROTOCOL §5).
     pub cut_mark: bool,
 }
+
+impl RecoveredReplica {
+    /// A replica of which a cut tail left nothing: it may have held anything (PROTOCOL §5).
+    #[must_use]
+    pub const fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> Self {
+        Self {
+            partition,
+            replica,
+            ring: None,
+            ring_lsn: Lsn::ZERO,
+            ring_term: Term::ZERO,
+            entries: Vec::new(),
+            commit: Lsn::ZERO,
+            cut_mark: true,
+        }
+    }
+}

@@ -175,7 +175,11 @@ impl Disk {
                 .filter(|(key, _)| !listed(key))
                 .collect();
             self.write_marks(&missing);
-            found.extend(missing.iter().map(|(key, id)| empty_and_marked(*key, *id)));
+            found.extend(
+                missing
+                    .iter()
+                    .map(|(key, id)| RecoveredReplica::empty_and_marked(*key, *id)),
+            );
         }
         Some(found)
     }
@@ -189,19 +193,6 @@ impl Disk {
         let records = missing.iter().map(mark).collect();
         self.push(0, records, None, 0);
         self.flushed = self.batches.len();
-    }
-}
-
-fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> RecoveredReplica {
-    RecoveredReplica {
-        partition,
-        replica,
-        ring: None,
-        ring_lsn: Lsn::ZERO,
-        ring_term: Term::ZERO,
-        entries: Vec::new(),
-        commit: Lsn::ZERO,
-        cut_mark: true,
     }
 }
 

@@ -7,9 +7,7 @@ use ringhold_replica::RecoveredReplica;
 use ringhold_storage::{
     DataDirectory, LogOptions, LogRecord, RecordKind, RecordLog, SegmentedLog, StorageError,
 };
-use ringhold_types::{
-    ClusterId, Lsn, MemberId, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
-};
+use ringhold_types::{ClusterId, MemberId, PartitionKey, PartitionNumber, Persistence, ReplicaId};
 
 use super::StartError;
 use crate::partition::recover;
@@ -84,7 +82,7 @@ impl OpenedLog {
             self.replicas.extend(
                 missing
                     .into_iter()
-                    .map(|(key, id)| empty_and_marked(key, id)),
+                    .map(|(key, id)| RecoveredReplica::empty_and_marked(key, id)),
             );
         }
         if self.unlisted_cut || self.report != StoreReport::Intact {
@@ -122,19 +120,6 @@ fn seats_of(cluster: &Cluster, member: MemberId) -> Vec<(PartitionKey, ReplicaId
         }
     }
     seats
-}
-
-fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> RecoveredReplica {
-    RecoveredReplica {
-        partition,
-        replica,
-        ring: None,
-        ring_lsn: Lsn::ZERO,
-        ring_term: Term::ZERO,
-        entries: Vec::new(),
-        commit: Lsn::ZERO,
-        cut_mark: true,
-    }
 }
 
 /// An error of the small files beside the log.
