@@ -10,7 +10,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 12] = [
+const FOUND_ONCE: [(u64, &str); 13] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -41,6 +41,10 @@ const FOUND_ONCE: [(u64, &str); 12] = [
     ),
     (10_667, "a receipt (by an earlier form of the plan)"),
     (20_334, "a receipt (by an earlier form of the plan)"),
+    (
+        962_578_104_459,
+        "a cut mark that went before what was cut was on disk again",
+    ),
 ];
 
 fn fresh() -> u64 {

@@ -76,7 +76,7 @@ impl Follower {
             snapshot,
             snapshot_parts,
             version: core.configuration.version,
-            cut_mark: core.cut_mark,
+            cut_mark: core.cut_mark.is_carried(),
         };
         context.send(leader.member, PeerMessage::Ack(ack));
     }

@@ -7,7 +7,8 @@ use ringhold_types::{
 };
 
 use crate::context::Context;
-use crate::effect::{Note, Record};
+use crate::cut_mark::CutMark;
+use crate::effect::{Note, PersistToken, Record};
 use crate::event::RecoveredReplica;
 use crate::log::Log;
 use crate::message::Fence;
@@ -29,7 +30,7 @@ pub(crate) struct Core {
     pub(crate) commit: Lsn,
     pub(crate) durability: Durability,
     /// Whether the tail was cut at start and may have held acknowledged entries (PROTOCOL §5).
-    pub(crate) cut_mark: bool,
+    pub(crate) cut_mark: CutMark,
     /// When the last entry came: ring time goes on from there over a takeover (I16).
     pub(crate) last_append: Option<Tick>,
     /// The last grant that an earlier primary may still hold (I14).
@@ -98,7 +99,7 @@ impl Core {
             applied: Lsn::ZERO,
             commit: Lsn::ZERO,
             durability: Durability::new(on_disk, Lsn::ZERO),
-            cut_mark: false,
+            cut_mark: CutMark::None,
             last_append: None,
             lease_floor: None,
             configuration,
@@ -130,7 +131,7 @@ impl Core {
             applied: found.ring_lsn,
             commit: found.commit.min(last).max(found.ring_lsn),
             durability: Durability::new(true, last),
-            cut_mark: found.cut_mark,
+            cut_mark: CutMark::found(found.cut_mark),
             last_append: None,
             lease_floor: context.shared.leases.started(),
             configuration,
@@ -289,24 +290,31 @@ impl Core {
 
     /// Marks an empty replica whose log may have been cut from the disk whole.
     pub(crate) fn mark_cut<R: Rules>(&mut self, context: &mut Context<'_, R>) {
-        self.cut_mark = true;
+        self.cut_mark = CutMark::Carried;
         let (partition, replica) = (self.partition, self.id);
         context.persist(partition, Record::CutMark { partition, replica });
     }
 
-    /// Takes the mark of a cut tail away.
+    /// Takes the mark of a cut tail away, as soon as that is on disk.
     pub(crate) fn clear_cut_mark<R: Rules>(&mut self, context: &mut Context<'_, R>) {
-        if !self.cut_mark {
+        if self.cut_mark != CutMark::Carried {
             return;
         }
-        self.cut_mark = false;
-        if self.durability.on_disk() {
+        self.cut_mark = if self.durability.on_disk() {
             let record = Record::CutMarkCleared {
                 partition: self.partition,
                 replica: self.id,
             };
-            context.persist(self.partition, record);
-        }
+            CutMark::Going(context.persist(self.partition, record))
+        } else {
+            CutMark::None
+        };
+    }
+
+    /// The disk has everything up to `token`. Tells whether that changes what the primary must hear.
+    pub(crate) fn persisted(&mut self, token: PersistToken) -> bool {
+        let longer = self.durability.confirmed(token);
+        self.cut_mark.confirmed(token) || longer
     }
 
     /// Fences a message to a replica.

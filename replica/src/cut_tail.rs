@@ -218,7 +218,7 @@ pub(crate) fn answer_request<R: Rules>(
     let last_term: Term = core.log.last_term();
     let reply = TailReply {
         fence: core.fence(context, request.fence.from),
-        cut_mark: core.cut_mark,
+        cut_mark: core.cut_mark.is_carried(),
         summary: core.log.summary(core.commit),
         last_term,
         entries,

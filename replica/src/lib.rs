@@ -30,6 +30,7 @@ mod committed;
 mod context;
 mod control;
 mod core;
+mod cut_mark;
 mod cut_tail;
 mod divergence;
 pub mod effect;

@@ -298,7 +298,7 @@ impl Primary {
     /// Whether a seat can go without a loss: another remains, and none of those that remain carries the mark of a cut tail
     /// (PROTOCOL §5), for only the one that goes might hold what the cut took.
     pub(crate) fn may_remove(&self, core: &Core, removed: ReplicaId) -> bool {
-        let marked = core.cut_mark
+        let marked = core.cut_mark.is_carried()
             || self.peers.iter().any(|(peer, progress)| {
                 *peer != removed && core.configuration.is_in_sync(*peer) && progress.cut_mark
             });

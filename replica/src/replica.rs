@@ -127,7 +127,7 @@ impl Replica {
     /// Whether the tail was cut at start and may have held acknowledged entries.
     #[must_use]
     pub const fn cut_mark(&self) -> bool {
-        self.core.cut_mark
+        self.core.cut_mark.is_carried()
     }
 
     /// The replicas without whose acknowledgement nothing commits, as this primary counts; empty in other roles.
@@ -397,7 +397,7 @@ impl Replica {
 
     /// The disk has everything up to `token`.
     pub(crate) fn persisted(&mut self, token: PersistToken) {
-        if self.core.durability.confirmed(token)
+        if self.core.persisted(token)
             && let Role::Follower(follower) = &mut self.role
         {
             follower.ack_due = true;

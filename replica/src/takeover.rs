@@ -170,5 +170,5 @@ fn ring_clock<R: Rules>(core: &Core, context: &Context<'_, R>) -> RingClock {
 /// higher generation, settles it: what is gone is gone, and said so.
 fn must_ask<R: Rules>(core: &Core, context: &Context<'_, R>) -> bool {
     let lost = core.ring.generation() < core.configuration.generation;
-    core.cut_mark && !lost && !context.drops(Rule::CutTailAsksPeers)
+    core.cut_mark.is_unanswered() && !lost && !context.drops(Rule::CutTailAsksPeers)
 }

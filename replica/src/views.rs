@@ -92,7 +92,7 @@ impl<R: Rules> Member<R> {
     /// Whether any replica here carries the mark of a cut tail, or may when it is taken up (PROTOCOL §5).
     #[must_use]
     pub fn carries_marks(&self) -> bool {
-        let marked = |replica: &Replica| replica.core.cut_mark;
+        let marked = |replica: &Replica| replica.core.cut_mark.is_carried();
         self.replicas.values().any(marked) || self.recovered.values().any(|it| it.cut_mark)
     }
 

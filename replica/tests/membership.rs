@@ -402,6 +402,29 @@ fn a_backups_cut_mark_goes_once_the_primary_has_brought_its_log_to_full_length()
 }
 
 #[test]
+fn a_cut_mark_is_carried_until_what_was_cut_is_on_disk_again() {
+    let mut world = leading(2, 2, Persistence::Fsync);
+    write(&mut world, 1, 0..6);
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    let keep = node.disk.len() - 3;
+    node.disk.truncate(keep);
+    node.cut_mark = true;
+    world.restart(2);
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    world.run(1_000);
+    assert_eq!(world.at(2).last(), world.at(1).last());
+    assert!(world.at(2).durable() < world.at(2).last());
+    assert!(
+        world.at(2).cut_mark(),
+        "the next crash may take it all again"
+    );
+    world.nodes.get_mut(&2).unwrap().hold_disk = false;
+    world.run(500);
+    assert!(!world.at(2).cut_mark());
+}
+
+#[test]
 fn a_receipt_waits_for_a_seat_that_lost_the_task_to_a_cut_tail_and_does_not_hold_it_yet_again() {
     let mut world = leading(2, 2, Persistence::Fsync);
     let first = world.submit(1, "a");
