@@ -122,8 +122,9 @@ impl Progress {
         if ack.version < self.since {
             return false;
         }
+        // A process that has got back what the cut took never lacks it again: a late acknowledgement that says so is old news.
+        self.cut_mark = ack.cut_mark && (self.cut_mark || !self.heard);
         self.heard = true;
-        self.cut_mark = ack.cut_mark;
         if let Some(transfer) = self.transfer.as_mut()
             && ack.snapshot == transfer.snapshot
         {

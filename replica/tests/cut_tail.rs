@@ -117,6 +117,47 @@ fn the_mark_of_a_log_that_was_cut_whole_outlives_further_starts() {
 }
 
 #[test]
+fn a_late_acknowledgement_does_not_bring_a_cut_mark_back() {
+    let mut world = World::new(3, 2, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..6);
+    world.proposals_pass = false;
+    world.kill(2);
+    world.down.insert(2);
+    world.configure(|it| {
+        it.in_sync = vec![replica(1)];
+        it.learners.push(replica(3));
+    });
+    world.run(500);
+    assert_eq!(world.at(1).counted(), [replica(3)]);
+    let (primary, learner) = (&world.nodes[&1], &world.nodes[&3]);
+    let late = Ack {
+        fence: Fence {
+            partition: P,
+            generation: world.configuration.generation,
+            term: world.configuration.term,
+            from: replica(3),
+            to: replica(1),
+            to_start: primary.start,
+        },
+        start: learner.start,
+        matched: Lsn(0),
+        mismatch: None,
+        needs_snapshot: false,
+        snapshot: 0,
+        snapshot_parts: 0,
+        version: world.configuration.version,
+        cut_mark: true,
+    };
+    let message = PeerMessage::Ack(late);
+    let from = MemberId(3);
+    world.event(1, Event::Message { from, message });
+    world.proposals_pass = true;
+    world.run(15_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+}
+
+#[test]
 fn a_learner_whose_whole_log_was_cut_is_marked_and_gets_no_seat_before_it_is_whole() {
     let mut world = World::new(3, 2, Persistence::Fsync);
     world.run(1_000);
