@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::coverage::Coverage;
 use crate::plan::Plan;
 use crate::random::mix;
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Sabotage, Watch};
 use crate::schedule::SCHEDULES;
 use crate::world::{Met, RunReport, Violation, World};
 
@@ -27,6 +27,8 @@ pub struct Exploration {
     pub seeds: u64,
     /// What is broken on purpose.
     pub sabotage: Sabotage,
+    /// Whose judgement ends a run.
+    pub watch: Watch,
     /// Threads.
     pub threads: usize,
     /// Whether to stop at the first violation.
@@ -133,8 +135,8 @@ impl Gathered {
 
 /// Runs one seed; a panic is a violation like any other.
 #[must_use]
-pub fn run_seed(seed: u64, sabotage: Sabotage) -> RunReport {
-    let run = AssertUnwindSafe(|| World::run(Plan::of_seed(seed), sabotage));
+pub fn run_seed(seed: u64, sabotage: Sabotage, watch: Watch) -> RunReport {
+    let run = AssertUnwindSafe(|| World::run(Plan::of_seed(seed), sabotage, watch));
     catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
@@ -199,7 +201,7 @@ fn work(exploration: Exploration, next: &AtomicU64, stop: &AtomicBool, gathered:
             return;
         }
         let seed = exploration.from.wrapping_add(number);
-        let report = run_seed(seed, exploration.sabotage);
+        let report = run_seed(seed, exploration.sabotage, exploration.watch);
         if report.violation.is_some() && exploration.stop_at_first {
             stop.store(true, Ordering::Relaxed);
         }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringhold_chaos::explore::{Exploration, ExplorationReport, explore};
 use ringhold_chaos::plan::Plan;
-use ringhold_chaos::sabotage::{LIST, Listed, Sabotage};
+use ringhold_chaos::sabotage::{LIST, Listed, Sabotage, Watch};
 use ringhold_chaos::schedule::{self, Staging};
 use ringhold_chaos::world::World;
 use serde::Serialize;
@@ -155,6 +155,7 @@ fn run_explore(arguments: &ExploreArguments) -> anyhow::Result<ExitCode> {
         from: first_seed(&arguments.from)?,
         seeds: arguments.seeds,
         sabotage,
+        watch: Watch::All,
         threads: arguments.threads,
         stop_at_first: false,
     });
@@ -248,6 +249,7 @@ fn try_sabotage(listed: &Listed, from: u64, arguments: &SabotageArguments) -> Sa
         from,
         seeds: arguments.max_seeds.min(listed.needed.stated),
         sabotage: listed.sabotage,
+        watch: Watch::Outside,
         threads: arguments.threads,
         stop_at_first: true,
     });

@@ -6,13 +6,34 @@ use ringhold_types::ConfigurationChange;
 
 /// The machine under test, with at most one rule dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sabotaged(pub Option<Rule>);
+pub struct Sabotaged {
+    /// The rule that is dropped.
+    pub dropped: Option<Rule>,
+    /// Whose judgement ends a run.
+    pub watch: Watch,
+}
 
 impl Rules for Sabotaged {
     #[inline]
     fn drops(&self, rule: Rule) -> bool {
-        self.0 == Some(rule)
+        self.dropped == Some(rule)
     }
+
+    #[inline]
+    fn asserts(&self) -> bool {
+        self.watch == Watch::All
+    }
+}
+
+/// Whose judgement ends a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// The named assertions, inside the machines and over their shoulders, and what shows from outside.
+    #[default]
+    All,
+    /// Only what shows from outside: logs, rings, answers, receipts. So it is told whether a dropped rule does any harm, which
+    /// an assertion that names the rule cannot tell.
+    Outside,
 }
 
 /// What is broken on purpose in a run.
@@ -36,11 +57,12 @@ pub enum Sabotage {
 impl Sabotage {
     /// The rules of the machine in such a run.
     #[must_use]
-    pub const fn rules(self) -> Sabotaged {
-        match self {
-            Self::Rule(rule) => Sabotaged(Some(rule)),
-            _ => Sabotaged(None),
-        }
+    pub const fn rules(self, watch: Watch) -> Sabotaged {
+        let dropped = match self {
+            Self::Rule(rule) => Some(rule),
+            _ => None,
+        };
+        Sabotaged { dropped, watch }
     }
 
     /// Whether copied states cut at replay.
@@ -90,9 +112,37 @@ pub struct Listed {
     pub breaks: &'static str,
     /// What it is.
     pub sabotage: Sabotage,
-    /// Seeds that it takes to notice it.
+    /// Seeds that it takes to notice it from outside.
     pub needed: Needed,
 }
+
+/// The named assertions that each of these sabotages breaks, by the sabotage's name. Every rule is there: an assertion that
+/// nothing can break proves nothing.
+pub const ASSERTED: [(&str, &str); 23] = [
+    ("version-not-expected", "I1"),
+    ("learner-elected", "I2"),
+    ("commit-without-acks", "I3"),
+    ("backups-trust-length", "I4"),
+    ("removed-at-once", "I5"),
+    ("learner-not-counted", "I6"),
+    ("no-term-fence", "I7"),
+    ("no-generation-fence", "I7"),
+    ("ack-own-length", "I8"),
+    ("incarnation-kept", "I9"),
+    ("cut-to-commit", "I10"),
+    ("effects-before-commit", "I11"),
+    ("second-outcome", "I12"),
+    ("second-outcome", "I13"),
+    ("no-lease", "I14"),
+    ("grants-forgotten", "I14"),
+    ("reads-at-backups", "I15"),
+    ("clock-in-apply", "I16"),
+    ("learner-counts-for-admission", "I17"),
+    ("term-kept-at-restart", "I18"),
+    ("takes-part-unrecorded", "I18"),
+    ("old-notice-leads", "I18"),
+    ("sequences-reset", "I13"),
+];
 
 /// Seeds that it takes to notice a sabotage; 1 where a directed schedule shows it.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +164,7 @@ const fn rule(name: &'static str, rule: Rule, needed: Needed, breaks: &'static s
 }
 
 /// All sabotages.
-pub const LIST: [Listed; 28] = [
+pub const LIST: [Listed; 29] = [
     rule(
         "commit-without-acks",
         Rule::CommitNeedsAllAcks,
@@ -323,6 +373,15 @@ pub const LIST: [Listed; 28] = [
         "G5: sequences start over after a loss",
     ),
     rule(
+        "reads-at-backups",
+        Rule::ReadsAtPrimary,
+        Needed {
+            median: 2,
+            stated: 5_000,
+        },
+        "I15: a backup answers reads from what it has",
+    ),
+    rule(
         "clock-in-apply",
         Rule::ApplyIsClockFree,
         Needed {
@@ -378,6 +437,17 @@ mod tests {
         for listed in LIST {
             let Needed { median, stated } = listed.needed;
             assert!(median > 0 && stated >= 10 * median, "{}", listed.name);
+        }
+    }
+
+    #[test]
+    fn every_rule_of_the_protocol_is_an_assertion_that_some_sabotage_breaks() {
+        for rule in crate::world::RULES {
+            assert!(ASSERTED.iter().any(|(_, it)| *it == rule), "{rule}");
+        }
+        for (name, rule) in ASSERTED {
+            assert!(Sabotage::named(name).is_some(), "{name}");
+            assert!(crate::world::RULES.contains(&rule), "{rule}");
         }
     }
 

@@ -4,13 +4,13 @@
 use std::process::Command;
 
 use ringhold_chaos::explore::{Exploration, explore, run_seed};
-use ringhold_chaos::sabotage::{LIST, Sabotage};
+use ringhold_chaos::sabotage::{ASSERTED, LIST, Sabotage, Watch};
 use ringhold_chaos::schedule::{self, SCHEDULES};
 
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 13] = [
+const FOUND_ONCE: [(u64, &str); 14] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -45,6 +45,10 @@ const FOUND_ONCE: [(u64, &str); 13] = [
         962_578_104_459,
         "a cut mark that went before what was cut was on disk again",
     ),
+    (
+        35_961_715_097,
+        "a late acknowledgement that brought a cut mark back for good",
+    ),
 ];
 
 fn fresh() -> u64 {
@@ -52,10 +56,12 @@ fn fresh() -> u64 {
 }
 
 fn exploration(from: u64, seeds: u64, sabotage: Sabotage) -> Exploration {
+    let sound = sabotage == Sabotage::None;
     Exploration {
         from,
         seeds,
         sabotage,
+        watch: if sound { Watch::All } else { Watch::Outside },
         threads: 2,
         stop_at_first: sabotage != Sabotage::None,
     }
@@ -87,7 +93,7 @@ fn fresh_seeds_break_no_invariant() {
 #[test]
 fn seeds_that_found_something_once_find_nothing_more() {
     for (seed, found) in FOUND_ONCE {
-        let report = run_seed(seed, Sabotage::None);
+        let report = run_seed(seed, Sabotage::None, Watch::All);
         assert_eq!(report.violation, None, "seed {seed}: {found}");
     }
 }
@@ -110,6 +116,27 @@ fn every_dropped_rule_is_noticed_within_its_stated_number_of_fresh_seeds() {
 }
 
 #[test]
+fn every_named_assertion_fires_under_a_sabotage_of_its_rule() {
+    /// Seeds between looks.
+    const AT_A_TIME: u64 = 20;
+    for (name, rule) in ASSERTED {
+        let listed = Sabotage::named(name).expect("a sabotage");
+        let from = fresh();
+        let fires = |begin: u64| {
+            let mut part = exploration(from + begin, AT_A_TIME, listed.sabotage);
+            part.watch = Watch::All;
+            part.stop_at_first = false;
+            let violations = explore(part).violations;
+            violations
+                .iter()
+                .any(|violation| violation.invariant == rule)
+        };
+        let mut begins = (0..listed.needed.stated).step_by(AT_A_TIME as usize);
+        assert!(begins.any(fires), "{name} never broke {rule} from {from}");
+    }
+}
+
+#[test]
 fn every_directed_schedule_is_clean_and_breaks_under_its_sabotage() {
     for schedule in SCHEDULES {
         let sound = schedule.under(Sabotage::None).violation;
@@ -126,8 +153,8 @@ fn every_directed_schedule_is_clean_and_breaks_under_its_sabotage() {
 fn a_seed_gives_the_same_run_each_time() {
     let first = fresh();
     for seed in first..first + 10 {
-        let once = run_seed(seed, Sabotage::None);
-        let again = run_seed(seed, Sabotage::None);
+        let once = run_seed(seed, Sabotage::None, Watch::All);
+        let again = run_seed(seed, Sabotage::None, Watch::All);
         assert_eq!(once.trace, again.trace, "seed {seed}");
         assert_eq!(once.events, again.events, "seed {seed}");
         assert_eq!(once.coverage, again.coverage, "seed {seed}");

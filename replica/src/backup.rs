@@ -111,7 +111,9 @@ fn take_entries<R: Rules>(
         }
         match core.log.term_at(entry.lsn) {
             Some(term) if term == entry.term => continue,
-            Some(_) if !core.cut_after(context, entry.lsn.previous()) => return false,
+            Some(_) if !core.cut_after(context, entry.lsn.previous(), Some(entry.term)) => {
+                return false;
+            }
             _ => {}
         }
         core.append(context, entry.clone());

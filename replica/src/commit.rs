@@ -33,7 +33,7 @@ impl Primary {
     pub(crate) fn advance_commit<R: Rules>(
         &mut self,
         core: &mut Core,
-        context: &Context<'_, R>,
+        context: &mut Context<'_, R>,
     ) -> bool {
         if matches!(self.phase, Phase::Asking(_)) || context.now < self.may_commit_at {
             return false;
@@ -42,6 +42,7 @@ impl Primary {
         if candidate < self.term_start || candidate <= core.commit {
             return false;
         }
+        crate::invariant::check_commit(self, core, context, candidate);
         core.commit = candidate;
         true
     }

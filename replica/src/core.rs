@@ -165,6 +165,7 @@ impl Core {
 
     /// Appends the next entry and hands it to the disk.
     pub(crate) fn append<R: Rules>(&mut self, context: &mut Context<'_, R>, entry: LogEntry) {
+        crate::invariant::check_append(self, context, &entry);
         self.last_append = Some(context.now);
         if entry.lsn == Lsn(1) && self.applied == Lsn::ZERO {
             self.begin_ring(context, &entry);
@@ -184,7 +185,15 @@ impl Core {
 
     /// Cuts the tail after `lsn`, where this log parts from the primary's (I10). A cut below the own commit means that
     /// something promised would be lost: the member stops.
-    pub(crate) fn cut_after<R: Rules>(&mut self, context: &mut Context<'_, R>, lsn: Lsn) -> bool {
+    ///
+    /// `sender`: the term of the sender's entry after `lsn`, `None` if the sender has none there.
+    pub(crate) fn cut_after<R: Rules>(
+        &mut self,
+        context: &mut Context<'_, R>,
+        lsn: Lsn,
+        sender: Option<Term>,
+    ) -> bool {
+        crate::invariant::check_cut(self, context, lsn, sender);
         if lsn < self.commit && !context.drops(Rule::CutAtDivergence) {
             context.fatal(format!(
                 "I10: partition {} was told to cut its log after {lsn}, below its own commit {}",
@@ -217,7 +226,9 @@ impl Core {
             sequences_restart_after_loss: context.drops(Rule::SequencesContinue),
             local_clock,
         };
+        let before = self.ring.time();
         let applied = self.ring.apply_with(&entry, quirks);
+        crate::invariant::check_time(self, context, before, &entry);
         self.applied = entry.lsn;
         if let Applied::TermStarted { lost: Some(_) } = &applied {
             context.note(Note::Lost(self.partition));

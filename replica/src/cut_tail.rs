@@ -183,7 +183,7 @@ fn take_piece<R: Rules>(core: &mut Core, context: &mut Context<'_, R>, reply: &T
     // was replaced: what replaced them was in the part that was cut.
     let common = common_point(&reply.summary, &core.log.summary(core.commit));
     if common < core.log.last() {
-        core.cut_after(context, common);
+        core.cut_after(context, common, reply.summary.term_at(common.next()));
         return Piece::AskAgain;
     }
     if reply.base > core.log.last() {

@@ -15,6 +15,7 @@ use crate::lease::Leases;
 use crate::message::{AttemptAnswer, Heartbeat, HeartbeatReply, PeerMessage};
 use crate::pool::Pools;
 use crate::primary::Primary;
+use crate::read::read_here;
 use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
 use crate::requests::{Requests, Waiting, not_primary, refused, retry_later};
@@ -184,6 +185,7 @@ impl<R: Rules> Member<R> {
         for partition in touched {
             self.settle(now, partition, effects);
         }
+        crate::invariant::check_sent(&self.shared, effects);
         self.stopped |= effects.fatal.is_some();
     }
 
@@ -248,7 +250,7 @@ impl<R: Rules> Member<R> {
         let here = self.with_replica(now, partition, effects, |replica, context| {
             replica.flush(context);
             deadline = replica.deadline(context);
-            crate::invariant::check(&replica.core, context);
+            crate::invariant::check(replica, context);
         });
         if !was_dirty {
             self.dirty.remove(&partition);
@@ -473,6 +475,11 @@ impl<R: Rules> Member<R> {
                 && let Some(asked) = asked.take()
             {
                 primary.asked(&mut replica.core, context, asked);
+            } else if context.drops(Rule::ReadsAtPrimary)
+                && let Some(reply) = asked.as_ref().and_then(|it| read_here(&replica.core, it))
+            {
+                asked = None;
+                context.answer(token, reply);
             }
         });
         if asked.is_some() {

@@ -24,7 +24,7 @@ pub(crate) struct PendingChange {
 }
 
 /// The learner that a change would add.
-const fn added_by(kind: &ChangeKind) -> Option<ReplicaId> {
+pub(crate) const fn added_by(kind: &ChangeKind) -> Option<ReplicaId> {
     match kind {
         ChangeKind::Promote { learner } | ChangeKind::Swap { learner, .. } => Some(*learner),
         _ => None,
@@ -59,6 +59,7 @@ impl Primary {
         context: &mut Context<'_, R>,
         kind: ChangeKind,
     ) {
+        crate::invariant::check_proposal(self, core, context, &kind);
         let change = ConfigurationChange {
             partition: core.partition,
             expected: core.configuration.version,

@@ -129,6 +129,15 @@ pub struct LogSummary {
     pub commit: Lsn,
 }
 
+impl LogSummary {
+    /// The term of the entry at a position; `None` if there is none, or it is left out.
+    pub(crate) fn term_at(&self, lsn: Lsn) -> Option<Term> {
+        let mut starts = self.starts.iter().rev();
+        let (term, _) = starts.find(|(_, start)| *start <= lsn)?;
+        (lsn <= self.last).then_some(*term)
+    }
+}
+
 /// A part of a partition's applied ring as of `lsn`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPart {

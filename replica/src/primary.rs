@@ -124,6 +124,7 @@ impl Primary {
         context: &mut Context<'_, R>,
         op: Op,
     ) -> Lsn {
+        crate::invariant::check_own_append(self, core, context, &op);
         let lsn = core.log.last().next();
         let entry = LogEntry {
             term: core.term,

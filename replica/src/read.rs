@@ -11,7 +11,7 @@ use crate::admission::{Completion, RETRY_AFTER};
 use crate::context::Context;
 use crate::core::Core;
 use crate::primary::Primary;
-use crate::request::{Reply, Request, RequestToken, TaskPage, TaskView};
+use crate::request::{Asked, Reply, Request, RequestToken, TaskPage, TaskView};
 use crate::requests::{Waiting, refused, retry_later};
 use crate::rules::Rules;
 
@@ -160,6 +160,21 @@ pub(crate) struct Taken {
 /// The answer for an id without an entry.
 pub(crate) fn absent(absence: Absence) -> Reply {
     refused(absence.code(), absence.to_string())
+}
+
+/// What a replica that does not lead would answer from what it has: the sabotage of I15.
+pub(crate) fn read_here(core: &Core, asked: &Asked) -> Option<Reply> {
+    let Request::Retrieve { sequence, .. } = asked.request else {
+        return None;
+    };
+    match core.ring.look_up(sequence) {
+        Ok(entry) => entry.outcome().map(|outcome| Reply::Outcome {
+            sequence,
+            outcome: Arc::clone(outcome),
+            attempts: attempts_of(entry),
+        }),
+        Err(absence) => Some(absent(absence)),
+    }
 }
 
 /// The answer to a repeated destructive read, while it is kept (PROTOCOL §4, dispose-grace).

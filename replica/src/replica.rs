@@ -297,7 +297,7 @@ impl Replica {
         self.role = Role::Follower(Follower::default());
         if context.drops(Rule::CutAtDivergence) {
             let commit = self.core.commit;
-            self.core.cut_after(context, commit);
+            self.core.cut_after(context, commit, None);
         }
     }
 
@@ -347,6 +347,7 @@ impl Replica {
         if fence.term > self.core.term {
             self.adopt_term(context, fence.term);
         }
+        crate::invariant::check_taken(&self.core, context, &fence);
         match (&mut self.role, message) {
             (Role::Follower(follower), PeerMessage::Prepare(prepare)) => {
                 follower.prepare(&mut self.core, context, prepare);

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringhold_control::{
-    Changes, Cluster, Command, MemberInfo, MemberStart, MemberState, Response, StoreReport,
+    Changes, Cluster, Command, MemberInfo, MemberRecord, MemberStart, MemberState, Response,
+    StoreReport,
 };
 use ringhold_replica::event::Registration;
 use ringhold_replica::{ControlUpdate, Event};
 use ringhold_types::{
     ChangeKind, Configuration, ConfigurationChange, ControlIndex, MemberId, PartitionKey,
-    ReplicaId, StartNonce, Tick, UnixMillis,
+    PartitionNumber, ReplicaId, StartNonce, Tick, UnixMillis,
 };
 
 use super::World;
+use super::assertions::named;
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{Focus, MILLISECOND};
@@ -90,18 +92,19 @@ impl ControlPlane {
 impl World {
     /// Applies a command to the cluster state and lets members hear of it.
     pub(crate) fn command(&mut self, command: &Command) -> Response {
-        if let (Sabotage::LearnerElected, Command::MembersDown { members }) =
-            (self.sabotage, command)
-        {
-            self.elect_learners(members);
-        }
         let index = self.control.cluster.index().next();
         let before = Arc::clone(&self.control.cluster);
         let mut cluster = (*before).clone();
-        let (response, changes) = cluster.apply(index, command);
-        if let Err(why) = ringhold_control::invariant::check_step(&before, &cluster) {
-            self.violate("I1", why);
+        let (response, mut changes) = cluster.apply(index, command);
+        if let (Sabotage::LearnerElected, Command::MembersDown { members }) =
+            (self.sabotage, command)
+        {
+            cluster = elect_learners(&before, cluster, members, &mut changes);
         }
+        if let Err(why) = ringhold_control::invariant::check_step(&before, &cluster) {
+            self.refute(named(&why).unwrap_or("I1"), why);
+        }
+        self.check_command(&before, &cluster, command, &response);
         let cluster = Arc::new(cluster);
         self.control.cluster = Arc::clone(&cluster);
         if let Command::Start(start) = command {
@@ -124,36 +127,6 @@ impl World {
         }
         self.trace.fold(index.0);
         response
-    }
-
-    /// The sabotage of I2: what the dead lead goes to learners that are up.
-    fn elect_learners(&mut self, dead: &[(MemberId, StartNonce)]) {
-        let is_dead = |member: MemberId| dead.iter().any(|(it, _)| *it == member);
-        for partition in self.partitions.clone() {
-            let Some(configuration) = self.control.cluster.configuration(partition) else {
-                continue;
-            };
-            let mut learners = configuration.learners.iter().copied();
-            let learner = learners.find(|it| !is_dead(it.member));
-            let primary = configuration.primary.filter(|it| is_dead(it.member));
-            let (Some(learner), Some(proposer)) = (learner, primary) else {
-                continue;
-            };
-            let mut expected = configuration.version;
-            for kind in [
-                ChangeKind::Promote { learner },
-                ChangeKind::HandOver { to: learner },
-            ] {
-                self.command(&Command::Change(ConfigurationChange {
-                    partition,
-                    expected,
-                    term: configuration.term,
-                    proposer,
-                    kind,
-                }));
-                expected = expected.next();
-            }
-        }
     }
 
     fn configurations_changed(&mut self, before: &Cluster, changes: &Changes, recorded: bool) {
@@ -376,7 +349,13 @@ impl World {
                 change,
             } => {
                 let applied = self.sabotage.rewrite(&change, &self.control.cluster);
+                let before = self.control.cluster.configuration(change.partition);
                 let response = self.command(&Command::Change(applied));
+                let stale = before.is_some_and(|it| it.version != change.expected);
+                if let (Response::Changed { .. }, true) = (&response, stale) {
+                    let what = "is changed by a proposal that expected another version";
+                    self.refute("I1", format!("{} {what}", change.partition));
+                }
                 if let (Response::Changed { .. }, Some(mark)) = (&response, mark_of(&change.kind)) {
                     self.coverage.mark(mark);
                     self.mark_removed(member, &change);
@@ -602,6 +581,49 @@ impl World {
         let staying = configuration.in_sync.iter().filter(|it| stays(it)).count();
         staying <= self.plan.durability as usize
     }
+}
+
+/// The sabotage of I2: what the dead led goes to learners that are up.
+fn elect_learners(
+    before: &Cluster,
+    cluster: Cluster,
+    dead: &[(MemberId, StartNonce)],
+    changes: &mut Changes,
+) -> Cluster {
+    let mut state = cluster.snapshot();
+    let members = state.members.clone();
+    for (id, executor) in &mut state.executors {
+        for (number, partition) in (0..).zip(&mut executor.partitions) {
+            let key = PartitionKey {
+                executor: *id,
+                partition: PartitionNumber(number),
+            };
+            let old = before.configuration(key);
+            let learners = old.iter().flat_map(|it| &it.learners);
+            let is_up = |it: &&ReplicaId| members.get(&it.member).is_some_and(MemberRecord::is_up);
+            let learner = learners
+                .copied()
+                .find(|it| is_up(&it) && !partition.in_sync.contains(it));
+            let led = old.as_ref().and_then(|it| it.primary);
+            let orphaned =
+                led.is_some_and(|it| dead.iter().any(|(member, _)| *member == it.member));
+            let (Some(old), Some(learner), true) = (&old, learner, orphaned) else {
+                continue;
+            };
+            let record = &members[&learner.member];
+            partition.learners.retain(|it| *it != learner);
+            partition.in_sync.retain(|it| Some(*it) != led);
+            partition.in_sync.push(learner);
+            partition.primary = Some(learner);
+            partition.primary_start = record.start;
+            partition.term = old.term.next();
+            partition.version = old.version.next();
+            changes.configurations.push(key);
+        }
+    }
+    changes.configurations.sort_unstable();
+    changes.configurations.dedup();
+    Cluster::restore(state).unwrap_or(cluster)
 }
 
 /// The learner that a change gives a seat.

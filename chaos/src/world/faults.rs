@@ -92,7 +92,7 @@ impl World {
         host.paused_until = 0;
         if self.sabotage == Sabotage::Rule(Rule::NewIncarnation) {
             // The store is emptied, and nobody says so.
-            host.disk = super::disk::Disk::default();
+            host.empty_disk();
         }
         let plan = &self.plan.disk;
         match host.disk.crash(plan, &mut self.random.disk, may_damage) {

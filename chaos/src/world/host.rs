@@ -86,6 +86,8 @@ pub(crate) struct Host {
     /// It never starts again.
     pub(crate) is_gone: bool,
     pub(crate) disk: Disk,
+    /// How often the disk was emptied.
+    pub(crate) emptied: u64,
     /// The last nonce that the control plane accepted, as the directory remembers it.
     pub(crate) accepted: StartNonce,
     /// Nonces of starts, each synced before it was presented.
@@ -106,7 +108,16 @@ pub(crate) struct Host {
     pub(crate) control_cut_until: u64,
 }
 
+/// What a replica's life hangs on: a machine, and how often what it keeps was emptied, or which process it is that keeps it.
+pub(crate) type StoreId = (usize, u64);
+
 impl Host {
+    /// The disk is emptied.
+    pub(crate) fn empty_disk(&mut self) {
+        self.disk = Disk::default();
+        self.emptied += 1;
+    }
+
     /// A machine with an empty directory.
     pub(crate) fn new(member: MemberId, name: String, deviation: i64) -> Self {
         Self {
@@ -114,6 +125,7 @@ impl Host {
             name,
             is_gone: false,
             disk: Disk::default(),
+            emptied: 0,
             accepted: StartNonce::ZERO,
             presented_before: Vec::new(),
             is_fresh: true,

@@ -2,6 +2,7 @@
 //!
 //! One seed is one run: it is decided by its plan and its streams of random numbers alone. Start reading at [`World::run`].
 
+mod assertions;
 mod audit;
 mod clients;
 mod control;
@@ -23,20 +24,22 @@ use ringhold_history::Event as Seen;
 use ringhold_replica::RequestToken;
 use ringhold_types::{
     ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, MemberId, Millis,
-    PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId,
+    PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
 };
 
+#[cfg(test)]
+pub(crate) use self::assertions::RULES;
 use self::clients::{Client, Open};
 use self::control::ControlPlane;
 pub(crate) use self::disk::Disk;
-use self::host::Host;
+use self::host::{Host, StoreId};
 use self::network::Cuts;
 use self::queue::{Happening, Queue};
 use crate::coverage::Coverage;
 use crate::oracle::Oracle;
 use crate::plan::{MILLISECOND, Plan, SECOND};
 use crate::random::{Concern, Stream};
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Sabotage, Watch};
 use crate::trace::Trace;
 
 /// Longest time after the storm until everything must be well, in microseconds of true time.
@@ -87,6 +90,7 @@ struct Streams {
 pub struct World {
     plan: Plan,
     sabotage: Sabotage,
+    watch: Watch,
     now: u64,
     queue: Queue,
     random: Streams,
@@ -103,6 +107,10 @@ pub struct World {
     /// Questions that were asked.
     open: BTreeMap<RequestToken, Open>,
     answered: BTreeSet<RequestToken>,
+    /// The store in which each replica was first seen (I9).
+    stores: BTreeMap<ReplicaId, StoreId>,
+    /// The process that led in each term: its machine, and which of its starts it is (I18).
+    reigns: BTreeMap<(PartitionKey, Term), (usize, usize)>,
     /// The member whose disk lost flushed writes last.
     damaged: Option<MemberId>,
     next_token: u64,
@@ -149,8 +157,10 @@ fn shown(configuration: &Configuration) -> String {
 impl World {
     /// Runs a seed's plan to its end, or to the first broken invariant.
     #[must_use]
-    pub fn run(plan: Plan, sabotage: Sabotage) -> RunReport {
-        Self::new(plan, sabotage).run_to_end()
+    pub fn run(plan: Plan, sabotage: Sabotage, watch: Watch) -> RunReport {
+        let mut world = Self::new(plan, sabotage);
+        world.watch = watch;
+        world.run_to_end()
     }
 
     /// [`World::run`] that tells on standard error what happens.
@@ -200,6 +210,7 @@ impl World {
         Self {
             partitions: partitions.collect(),
             sabotage,
+            watch: Watch::All,
             now: 0,
             queue: Queue::default(),
             random: Streams {
@@ -222,6 +233,8 @@ impl World {
             violation: None,
             open: BTreeMap::new(),
             answered: BTreeSet::new(),
+            stores: BTreeMap::new(),
+            reigns: BTreeMap::new(),
             damaged: None,
             next_token: 0,
             next_member: 0,
@@ -351,6 +364,13 @@ impl World {
     fn tell(&self, what: impl FnOnce() -> String) {
         if self.narrates {
             eprintln!("{:>12.6} {}", self.now as f64 / 1e6, what());
+        }
+    }
+
+    /// Notes that a named assertion is broken, unless only what shows from outside counts.
+    fn refute(&mut self, invariant: &'static str, detail: String) {
+        if self.watch == Watch::All {
+            self.violate(invariant, detail);
         }
     }
 

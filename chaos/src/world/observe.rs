@@ -468,10 +468,10 @@ struct Stored {
 }
 
 /// An invariant's name and what was seen.
-type Broken = (&'static str, String);
+pub(crate) type Broken = (&'static str, String);
 
 /// Whether a replica commits by its own decision.
-fn leads(replica: &Replica) -> bool {
+pub(crate) fn leads(replica: &Replica) -> bool {
     matches!(
         replica.role(),
         RoleView::Leading | RoleView::TakingOver | RoleView::Passive
@@ -479,7 +479,7 @@ fn leads(replica: &Replica) -> bool {
 }
 
 /// The entry of a replica's log at a position, while it is kept.
-fn entry_at(replica: &Replica, lsn: Lsn) -> Option<&LogEntry> {
+pub(crate) fn entry_at(replica: &Replica, lsn: Lsn) -> Option<&LogEntry> {
     let index = lsn.0.checked_sub(replica.log_base().0 + 1)?;
     replica.log().nth(usize::try_from(index).ok()?)
 }

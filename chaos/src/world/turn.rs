@@ -6,6 +6,7 @@ use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
 use ringhold_types::{PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
 
 use super::World;
+use super::assertions::named;
 use super::host::{Clock, Process};
 use super::queue::Happening;
 use crate::coverage::Mark;
@@ -40,14 +41,14 @@ impl World {
             Some(recovered) if !host.is_rotten => recovered,
             _ => {
                 host.is_rotten = true;
-                host.disk = super::disk::Disk::default();
+                host.empty_disk();
                 Vec::new()
             }
         };
         let options = MemberOptions {
             id: host.member,
             start,
-            rules: self.sabotage.rules(),
+            rules: self.sabotage.rules(self.watch),
             timing: self.plan.timing,
         };
         let next_notice = host.applied.saturating_sub(1);
@@ -163,7 +164,7 @@ impl World {
         self.trace.fold(effects.send.len() as u64);
         self.trace.fold(effects.replies.len() as u64);
         if let Some(reason) = effects.fatal.take() {
-            self.violate("Fatal", reason);
+            self.violate(named(&reason).unwrap_or("Fatal"), reason);
             return;
         }
         if self.narrates {
@@ -173,6 +174,7 @@ impl World {
         let led = self.led_now(slot);
         self.check_refusals(&effects);
         self.observe(slot);
+        self.check_assertions(slot, &effects, &led);
         self.check_answers(slot, &effects, &led);
         if let Some(process) = self.hosts[slot].process.as_mut() {
             process.led = led;

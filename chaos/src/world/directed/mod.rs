@@ -21,7 +21,7 @@ use super::queue::Happening;
 use super::{RunReport, Violation, World};
 use crate::coverage::Coverage;
 use crate::plan::{ControlPlan, DiskPlan, Focus, MILLISECOND, NetworkPlan, Plan, SECOND, WorkPlan};
-use crate::sabotage::Sabotage;
+use crate::sabotage::{Sabotage, Watch};
 
 /// How often the director looks.
 const LOOK_EVERY: u64 = MILLISECOND / 10;
@@ -71,6 +71,9 @@ impl World {
     fn directed(plan: Plan, staging: Staging, director: Director, last: u32) -> Played {
         let mut world = Self::new(plan, staging.sabotage);
         world.director = Some(director);
+        if staging.sabotage != Sabotage::None {
+            world.watch = Watch::Outside;
+        }
         world.narrates = staging.narrates;
         world.scene.last = last;
         world.queue.push(BEGINS, Happening::Look);
