@@ -23,28 +23,24 @@ pub(crate) fn parse(
     surroundings: &mut Surroundings,
     report: &mut Report,
 ) -> Table {
-    let Some(document) = document(text, source, report) else {
-        return Table::default();
-    };
-    let root = document.root_element();
-    let name = root.tag_name().name();
-    let mut parser = Parser {
+    rooted(
         text,
         source,
         surroundings,
         report,
-    };
-    match name {
-        OWN_ROOT => parser.settings(root, check::EXECUTORS),
-        peer::ROOT => {
-            let table = parser.peer_root(root);
-            Table(peer::translate(table, report))
-        }
-        other => {
-            let message = format!("the root element is <ringhold> or <hazelcast>, found <{other}>");
-            parser.refuse(root, message)
-        }
-    }
+        |parser, root| match root.tag_name().name() {
+            OWN_ROOT => parser.settings(root, check::EXECUTORS),
+            peer::ROOT => {
+                let table = parser.peer_root(root);
+                Table(peer::translate(table, parser.report))
+            }
+            other => {
+                let message =
+                    format!("the root element is <ringhold> or <hazelcast>, found <{other}>");
+                parser.refuse(root, message)
+            }
+        },
+    )
 }
 
 /// Reads an imported file, variables replaced and nothing translated yet.
@@ -54,24 +50,35 @@ pub(crate) fn imported(
     surroundings: &mut Surroundings,
     report: &mut Report,
 ) -> Table {
+    rooted(text, source, surroundings, report, |parser, root| {
+        let name = root.tag_name().name();
+        if name == peer::ROOT {
+            return parser.peer_root(root);
+        }
+        let message =
+            format!("the root element of an imported file is <hazelcast>, found <{name}>");
+        parser.refuse(root, message)
+    })
+}
+
+/// What `read` makes of the root element; nothing of a text that is no XML.
+fn rooted(
+    text: &str,
+    source: &Place,
+    surroundings: &mut Surroundings,
+    report: &mut Report,
+    read: impl FnOnce(&mut Parser<'_>, Element<'_, '_>) -> Table,
+) -> Table {
     let Some(document) = document(text, source, report) else {
         return Table::default();
     };
-    let root = document.root_element();
-    let name = root.tag_name().name();
     let mut parser = Parser {
         text,
         source,
         surroundings,
         report,
     };
-    if name == peer::ROOT {
-        parser.peer_root(root)
-    } else {
-        let message =
-            format!("the root element of an imported file is <hazelcast>, found <{name}>");
-        parser.refuse(root, message)
-    }
+    read(&mut parser, document.root_element())
 }
 
 fn document<'a>(text: &'a str, source: &Place, report: &mut Report) -> Option<Document<'a>> {

@@ -1,10 +1,12 @@
 //! What other members may ask of this one's control plane.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openraft::errors::{Fatal, RaftError};
+use openraft::raft::{VoteRequest, VoteResponse};
 use ringhold_control::Command;
 use ringhold_proto::ConversionError;
 use ringhold_proto::convert::{cluster_bytes, cluster_from_bytes};
@@ -72,6 +74,33 @@ impl ControlService {
         }
         Ok(member(envelope.from))
     }
+
+    /// Both kinds of votes: the same messages around another call.
+    async fn voted<F>(
+        &self,
+        request: Request<wire::VoteRequest>,
+        call: impl FnOnce(VoteRequest<RaftTypes>) -> F,
+    ) -> Answer<wire::VoteResponse>
+    where
+        F: Future<Output = Result<VoteResponse<RaftTypes>, RaftError<RaftTypes>>>,
+    {
+        let mut request = request.into_inner();
+        self.admit(request.envelope.take())?;
+        let answer = passed(codec::vote_request_from_wire(request), call).await?;
+        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+    }
+}
+
+/// Passes a request on to Raft, once it could be read.
+async fn passed<Q, A, F>(
+    request: Result<Q, ConversionError>,
+    call: impl FnOnce(Q) -> F,
+) -> Result<A, Status>
+where
+    F: Future<Output = Result<A, RaftError<RaftTypes>>>,
+{
+    let request = request.map_err(|error| malformed(&error))?;
+    call(request).await.map_err(|error| refused(&error))
 }
 
 fn malformed(error: &ConversionError) -> Status {
@@ -94,40 +123,18 @@ impl RaftService for ControlService {
     ) -> Answer<wire::AppendEntriesResponse> {
         let mut request = request.into_inner();
         self.admit(request.envelope.take())?;
-        let append = codec::append_from_wire(request).map_err(|error| malformed(&error))?;
-        let answer = self
-            .core
-            .raft
-            .append_entries(append)
-            .await
-            .map_err(|e| refused(&e))?;
+        let call = |append| self.core.raft.append_entries(append);
+        let answer = passed(codec::append_from_wire(request), call).await?;
         Ok(Response::new(codec::append_answer_to_wire(&answer)))
     }
 
     async fn vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
-        let mut request = request.into_inner();
-        self.admit(request.envelope.take())?;
-        let vote = codec::vote_request_from_wire(request).map_err(|error| malformed(&error))?;
-        let answer = self
-            .core
-            .raft
-            .vote(vote)
-            .await
-            .map_err(|error| refused(&error))?;
-        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+        self.voted(request, |vote| self.core.raft.vote(vote)).await
     }
 
     async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
-        let mut request = request.into_inner();
-        self.admit(request.envelope.take())?;
-        let vote = codec::vote_request_from_wire(request).map_err(|error| malformed(&error))?;
-        let answer = self
-            .core
-            .raft
-            .pre_vote(vote)
-            .await
-            .map_err(|error| refused(&error))?;
-        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+        let call = |vote| self.core.raft.pre_vote(vote);
+        self.voted(request, call).await
     }
 
     async fn install_snapshot(
