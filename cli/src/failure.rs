@@ -36,6 +36,30 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The worse of two, for a command about several tasks. That nothing is known of an outcome is worse than a bad
+    /// outcome; that it cannot be had any more is worse than that it did not come yet.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        std::cmp::max_by_key(self, other, |exit| exit.badness())
+    }
+
+    const fn badness(self) -> u8 {
+        match self {
+            Self::Ok | Self::BrokenPipe => 0,
+            Self::TaskCancelled => 1,
+            Self::TaskFailed => 2,
+            Self::TimedOut => 3,
+            Self::CannotConnect => 4,
+            Self::Precondition => 5,
+            Self::NotAllowed => 6,
+            Self::Usage => 7,
+            Self::NotFound => 8,
+            Self::Partly => 9,
+            Self::Failed => 10,
+            Self::Interrupted => 11,
+        }
+    }
+
     /// The number.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -191,10 +215,12 @@ fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::Overwritten
         | ErrorCode::Expired
         | ErrorCode::Gone
-        | ErrorCode::ExecutorNotFound => Exit::NotFound,
+        | ErrorCode::ExecutorNotFound
+        | ErrorCode::NotFound => Exit::NotFound,
         ErrorCode::Unavailable | ErrorCode::NotPrimary | ErrorCode::NotReady => Exit::CannotConnect,
         ErrorCode::DeadlineExceeded => Exit::TimedOut,
         ErrorCode::FailedPrecondition
+        | ErrorCode::Fenced
         | ErrorCode::WrongCluster
         | ErrorCode::AlreadyExists
         | ErrorCode::NotEnoughCopies => Exit::Precondition,
@@ -236,6 +262,10 @@ fn advice_of(code: ErrorCode) -> &'static str {
         ErrorCode::ExecutorNotFound => {
             "see `ringhold executor ls`, or configure an executor of that name"
         }
+        ErrorCode::NotFound => {
+            "check the name; `ringhold member ls` and `ringhold executor ls` list what there is"
+        }
+        ErrorCode::Fenced => "look at the newest state, and decide again",
         ErrorCode::AlreadyExists => {
             "use another name or key, or exactly the same content as before"
         }
@@ -315,6 +345,23 @@ mod tests {
             "error[UNAVAILABLE] no member answered\n  cause: refused\n  what to do: "
         ));
         assert_eq!(failure.exit.number(), 4);
+    }
+
+    #[test]
+    fn of_two_exits_the_one_that_says_less_of_the_outcome_is_the_worse() {
+        let rising = [
+            Exit::Ok,
+            Exit::TaskCancelled,
+            Exit::TaskFailed,
+            Exit::TimedOut,
+            Exit::CannotConnect,
+            Exit::NotFound,
+            Exit::Failed,
+        ];
+        for pair in rising.windows(2) {
+            assert_eq!(pair[0].worse(pair[1]), pair[1]);
+            assert_eq!(pair[1].worse(pair[0]), pair[1]);
+        }
     }
 
     #[test]

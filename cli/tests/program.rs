@@ -35,7 +35,10 @@ struct Member {
 impl Member {
     fn start(directory: &Path) -> Self {
         let config = directory.join("member.toml");
-        let toml = "[durable-executor.default]\ndurability = 0\nallowed-binaries = [\"*\"]\n";
+        let settings = "durability = 0\nallowed-binaries = [\"*\"]\n";
+        let toml = format!(
+            "[durable-executor.default]\n{settings}[durable-executor.narrow]\ncapacity = 3\n{settings}"
+        );
         std::fs::write(&config, toml).expect("written");
         let mut child = ringhold(&["-o", "json", "server", "--exit-with-stdin", "--name", "m1"])
             .args([
@@ -145,6 +148,19 @@ fn all_mistakes_of_a_configuration_are_reported_at_once() {
         said.contains("2 mistakes") && said.contains("pool-sise"),
         "{said}"
     );
+    assert!(output.stdout.is_empty());
+    let file_name = file.to_str().expect("text");
+    let output = run(&["-o", "json", "config", "check", file_name]);
+    assert_eq!(output.status.code(), Some(2));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(document["schema"], "ringhold.config/1");
+    assert_eq!(document["ok"], false);
+    let mistakes = document["mistakes"].as_array().expect("a list");
+    assert_eq!(mistakes.len(), 2, "{document}");
+    assert!(
+        mistakes[0].as_str().expect("text").contains("pool-sise"),
+        "{document}"
+    );
     std::fs::write(&file, toml.replace("sise", "size").replace("\"one\"", "1")).expect("written");
     let output = run(&[
         "-o",
@@ -156,6 +172,10 @@ fn all_mistakes_of_a_configuration_are_reported_at_once() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(document["executors"][0], "reports");
+    assert_eq!(
+        (&document["ok"], &document["mistakes"]),
+        (&true.into(), &serde_json::json!([]))
+    );
 }
 
 #[test]
@@ -168,6 +188,26 @@ fn a_demo_that_would_have_to_lose_tasks_is_refused() {
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_demo_that_breaks_off_prints_its_document_and_is_no_pass() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let empty = directory.path().to_str().expect("text");
+    let output = run(&["demo", "--files", empty, "-o", "json"]);
+    assert_eq!(output.status.code(), Some(8), "{}", text(&output.stderr));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!(document["schema"], "ringhold.demo/1");
+    assert_eq!(document["ok"], false);
+    assert_eq!(document["acknowledged"], 0);
+    assert_eq!(document["failover_ms"], serde_json::json!([]));
+    let problem = document["problems"][0].as_str().expect("text");
+    assert!(problem.contains("only 0 readable files"), "{problem}");
+    assert!(
+        text(&output.stderr).contains("--files"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -234,6 +274,90 @@ fn tasks_run_on_a_member_and_end_with_the_exit_codes_that_scripts_decide_on() {
 }
 
 #[test]
+fn a_wait_for_several_tasks_answers_for_each_of_them_and_ends_as_the_worst() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let submit = || {
+        let stored = member.run(&["-o", "json", "task", "submit", "--", "true"], "");
+        let stored: serde_json::Value = serde_json::from_slice(&stored.stdout).expect("JSON");
+        stored["id"].as_str().expect("an id").to_owned()
+    };
+    let (id, last) = (submit(), submit());
+    let (id, last) = (id.as_str(), last.as_str());
+    assert_eq!(
+        member.run(&["task", "wait", id, last], "").status.code(),
+        Some(0)
+    );
+    assert_eq!(
+        member.run(&["task", "dispose", id], "").status.code(),
+        Some(0)
+    );
+    let several = member.run(&["-o", "json", "task", "wait", id, "default/7/0", last], "");
+    assert_eq!(several.status.code(), Some(3), "{}", text(&several.stderr));
+    let several: serde_json::Value = serde_json::from_slice(&several.stdout).expect("JSON");
+    let told: Vec<_> = (0..3)
+        .map(|place| {
+            let task = &several["tasks"][place];
+            (
+                task["id"].as_str(),
+                task["code"].as_str(),
+                task["status"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some(id), Some("DISPOSED"), None),
+            (Some("default/7/0"), Some("NEVER_EXISTED"), None),
+            (Some(last), None, Some("Succeeded")),
+        ]
+    );
+}
+
+#[test]
+fn an_operator_is_told_what_a_forget_would_lose_and_who_leads() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let stored = member.run(&["-o", "json", "task", "submit", "--", "true"], "");
+    let stored: serde_json::Value = serde_json::from_slice(&stored.stdout).expect("JSON");
+    let id = stored["id"].as_str().expect("an id");
+    let partition = id.rsplit_once('/').expect("three parts").0;
+
+    let refused = member.run(&["-o", "json", "member", "forget", "m1"], "");
+    assert_eq!(refused.status.code(), Some(6), "{}", text(&refused.stderr));
+    let document: serde_json::Value = serde_json::from_slice(&refused.stdout).expect("JSON");
+    assert_eq!(document["forgotten"], false);
+    assert_eq!(document["would_lose"], serde_json::json!([partition]));
+    assert_eq!(document["would_lose_partitions"], 1);
+    let refused = member.run(&["member", "forget", "m1"], "");
+    assert!(
+        text(&refused.stdout).contains(&format!("1: {partition}")),
+        "{}",
+        text(&refused.stdout)
+    );
+    assert!(
+        text(&refused.stderr).starts_with("error[FAILED_PRECONDITION]"),
+        "{}",
+        text(&refused.stderr)
+    );
+
+    let unknown = member.run(&["member", "forget", "m9", "--process-ended"], "");
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        text(&unknown.stderr).starts_with("error[NOT_FOUND] there is no member m9"),
+        "{}",
+        text(&unknown.stderr)
+    );
+
+    let status = member.run(&["-o", "json", "cluster", "status"], "");
+    assert_eq!(status.status.code(), Some(0), "{}", text(&status.stderr));
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(status["control_leader_name"], "m1");
+    assert_eq!(status["under_replicated"], serde_json::json!([]));
+}
+
+#[test]
 fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
     let directory = tempfile::tempdir().expect("a directory");
     let member = Member::start(directory.path());
@@ -286,6 +410,44 @@ fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
 }
 
 #[test]
+fn a_map_stops_by_name_before_its_results_would_overwrite_each_other_and_resumes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let arguments = ["map", "--executor", "narrow", "--key", "one", "--jobs", "2"];
+    let command = ["--", "echo", "{}"];
+    for name in [["--run", "r"], ["--resume", "r"]] {
+        let arguments = [&arguments[..], &name, &command].concat();
+        let stopped = member.run(&arguments, "a\nb\nc\nd\ne\n");
+        assert_eq!(stopped.status.code(), Some(6), "{}", text(&stopped.stderr));
+        assert_eq!(text(&stopped.stdout), "a\nb\nc\n");
+        let said = text(&stopped.stderr);
+        assert!(
+            said.contains("error[EXECUTOR_FULL] line 4 is not submitted"),
+            "{said}"
+        );
+        assert!(said.contains("at most 3 lines of one key"), "{said}");
+    }
+    // Keys that differ have room of their own.
+    let arguments = [
+        "map",
+        "--executor",
+        "narrow",
+        "--key",
+        "{}",
+        "--",
+        "echo",
+        "{}",
+    ];
+    let mapped = member.run(&arguments, "a\nb\nc\nd\ne\n");
+    assert_eq!(
+        text(&mapped.stdout),
+        "a\nb\nc\nd\ne\n",
+        "{}",
+        text(&mapped.stderr)
+    );
+}
+
+#[test]
 fn a_map_that_was_killed_resumes_without_running_a_line_twice() {
     let directory = tempfile::tempdir().expect("a directory");
     let member = Member::start(directory.path());
@@ -315,8 +477,17 @@ fn a_map_that_was_killed_resumes_without_running_a_line_twice() {
     output.read_to_string(&mut rest).expect("read");
     assert!(rest.lines().count() < 300, "it was killed before its end");
 
-    let resumed = member.run(&["map", "--resume", "r", "--", "sh", "-c", &script], &input);
+    let summary = directory.path().join("summary.json");
+    let arguments = ["map", "--resume", "r", "--summary"];
+    let command = ["--", "sh", "-c", &script];
+    let summary_file = [summary.to_str().expect("text")];
+    let resumed = member.run(&[&arguments[..], &summary_file, &command].concat(), &input);
     assert_eq!(resumed.status.code(), Some(0), "{}", text(&resumed.stderr));
+    let counts = std::fs::read(&summary).expect("written");
+    let counts: serde_json::Value = serde_json::from_slice(&counts).expect("JSON");
+    let count = |name: &str| counts[name].as_u64().expect("a number");
+    assert_eq!(count("submitted") + count("reused"), count("lines"));
+    assert!((100..400).contains(&count("reused")), "{counts}");
     assert_eq!(text(&resumed.stdout), input);
     let mut runs: Vec<u32> = std::fs::read_to_string(&log)
         .expect("written")

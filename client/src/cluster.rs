@@ -49,10 +49,32 @@ pub struct ClusterStatus {
     pub partitions_without_primary: u64,
     /// Partitions in use with fewer in-sync copies than durability + 1.
     pub partitions_short_of_copies: u64,
-    /// Whether any one member may die now without losing anything.
+    /// Whether every member is up, and every partition in use has a primary and durability + 1 in-sync copies on members
+    /// that are up.
     pub safe: bool,
     /// Losses of every copy of a partition, newest last; bounded.
     pub losses: Vec<Loss>,
+    /// Name of the member that leads the control plane, if one is known.
+    pub control_leader_name: Option<String>,
+    /// Partitions in use with fewer in-sync copies than their executor's min-copies: they admit no submits.
+    pub partitions_below_min_copies: u64,
+    /// Of the partitions that are short of copies those that miss the most; bounded.
+    pub under_replicated: Vec<UnderReplicated>,
+}
+
+/// A partition with fewer in-sync copies than its executor asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderReplicated {
+    /// The executor.
+    pub executor: String,
+    /// The partition.
+    pub partition: u32,
+    /// In-sync copies on members that are up.
+    pub in_sync: u32,
+    /// Copies that it should have: durability + 1.
+    pub copies: u32,
+    /// Copies without which it admits no submits.
+    pub min_copies: u32,
 }
 
 /// The loss of every copy of a partition.
@@ -182,6 +204,10 @@ pub struct Forgotten {
     pub removed: Vec<(String, u32)>,
     /// Partitions of which the member held the last copy: lost.
     pub lost: Vec<(String, u32)>,
+    /// Name of the member.
+    pub member_name: String,
+    /// Whether it was forgotten before this request, which then changed nothing.
+    pub already_forgotten: bool,
 }
 
 impl Cluster {
@@ -243,7 +269,8 @@ impl Cluster {
     /// needed for a member that may be running.
     ///
     /// # Errors
-    /// [`RequestError`]; FAILED_PRECONDITION names what would be lost.
+    /// [`RequestError`]; FAILED_PRECONDITION names in its metadata (`would_lose`, `would_lose_partitions`) what would be
+    /// lost, NOT_FOUND says that there is no such member.
     pub async fn forget(
         &self,
         member: &str,
@@ -272,6 +299,8 @@ impl Cluster {
         Ok(Forgotten {
             removed: names(answer.removed),
             lost: names(answer.lost),
+            member_name: answer.member_name,
+            already_forgotten: answer.already_forgotten,
         })
     }
 
@@ -405,6 +434,25 @@ impl ClusterStatus {
             partitions_short_of_copies: status.partitions_short_of_copies,
             safe: status.safe,
             losses: status.losses.into_iter().map(Loss::from_wire).collect(),
+            control_leader_name: Some(status.control_leader_name).filter(|name| !name.is_empty()),
+            partitions_below_min_copies: status.partitions_below_min_copies,
+            under_replicated: status
+                .under_replicated
+                .into_iter()
+                .map(UnderReplicated::from_wire)
+                .collect(),
+        }
+    }
+}
+
+impl UnderReplicated {
+    fn from_wire(partition: v1::UnderReplicated) -> Self {
+        Self {
+            executor: partition.executor,
+            partition: partition.partition,
+            in_sync: partition.in_sync,
+            copies: partition.copies,
+            min_copies: partition.min_copies,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What can go wrong for a caller of the SDK. Each error has a stable [`ErrorCode`]; programs decide on that or on the
 //! variant, never on the text.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ringhold_proto::ApiError;
 use ringhold_types::{ClusterId, ErrorCode, Failure, PartitionNumber, Sequence, TaskStatus};
 
 use crate::task::CodecError;
@@ -298,4 +300,26 @@ pub struct RequestError {
     pub code: ErrorCode,
     /// What happened, for a person.
     pub message: String,
+    /// Facts for programs, by name, as the member gave them; see `ringhold.v1.Error`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl RequestError {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
+impl From<ApiError> for RequestError {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            metadata: error.metadata,
+        }
+    }
 }

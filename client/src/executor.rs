@@ -10,6 +10,7 @@ use crate::error::{RequestError, SubmitError, TaskError};
 use crate::handle::TaskHandle;
 use crate::limits;
 use crate::submit::Submit;
+use crate::submitter::Stored;
 use crate::task::{Submittable, Task, read_json};
 use crate::typed::Typed;
 
@@ -73,8 +74,8 @@ impl Executor {
 
     /// Submits a task. `.await` gives its handle once it is stored durably.
     pub fn submit<S: Submittable>(&self, task: S) -> Submit<TaskHandle<S::Output>> {
-        let finish: fn(Client, Receipt) -> TaskHandle<S::Output> =
-            |client, receipt| TaskHandle::new(client, receipt, S::read);
+        let finish: fn(Client, Stored) -> TaskHandle<S::Output> =
+            |client, stored| TaskHandle::new(client, stored, S::read);
         Submit::new(
             self.client.clone(),
             self.name.clone(),
@@ -95,7 +96,7 @@ impl Executor {
     /// Fire and forget: `.await` gives the receipt once the task is stored durably. A task that succeeds disposes
     /// itself; a failure stays to be looked at.
     pub fn execute<S: Submittable>(&self, task: S) -> Submit<Receipt> {
-        let finish: fn(Client, Receipt) -> Receipt = |_, receipt| receipt;
+        let finish: fn(Client, Stored) -> Receipt = |_, stored| stored.receipt;
         Submit::new(
             self.client.clone(),
             self.name.clone(),

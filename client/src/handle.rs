@@ -10,6 +10,7 @@ use ringhold_types::{Receipt, TaskId, TaskResult};
 use crate::Client;
 use crate::error::{RequestError, TaskError};
 use crate::retrieve::Retrieve;
+use crate::submitter::Stored;
 use crate::task::CodecError;
 
 type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, TaskError>> + Send>>;
@@ -21,6 +22,7 @@ type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, TaskError>> + Send>>;
 pub struct TaskHandle<T> {
     client: Client,
     receipt: Receipt,
+    stored_before: Option<bool>,
     read: fn(TaskResult) -> Result<T, CodecError>,
     waiting: Option<Waiting<T>>,
 }
@@ -28,12 +30,13 @@ pub struct TaskHandle<T> {
 impl<T: Send + 'static> TaskHandle<T> {
     pub(crate) fn new(
         client: Client,
-        receipt: Receipt,
+        stored: Stored,
         read: fn(TaskResult) -> Result<T, CodecError>,
     ) -> Self {
         Self {
             client,
-            receipt,
+            receipt: stored.receipt,
+            stored_before: stored.before,
             read,
             waiting: None,
         }
@@ -49,6 +52,13 @@ impl<T: Send + 'static> TaskHandle<T> {
     #[must_use]
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
+    }
+
+    /// Whether the task had been stored before this submit, under its idempotency key. `None` if that cannot be told: it
+    /// was found after a try of this very submit had gone unanswered. [`Receipt::reused`] is true in both cases.
+    #[must_use]
+    pub fn was_stored_before(&self) -> Option<bool> {
+        self.stored_before
     }
 
     /// Ends the task as cancelled, whether it waits or runs.

@@ -39,7 +39,7 @@ pub use builder::ClientBuilder;
 pub use client::Client;
 pub use cluster::{
     Cluster, ClusterStatus, ExecutorInfo, Forgotten, Loss, MemberInfo, MemberState, PartitionInfo,
-    ReplicaInfo,
+    ReplicaInfo, UnderReplicated,
 };
 pub use error::{BuildError, GoneReason, RequestError, RetrieveError, SubmitError, TaskError};
 pub use executor::{BatchError, BatchItem, Executor};

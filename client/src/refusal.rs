@@ -78,6 +78,8 @@ impl Miss {
                     | ErrorCode::NotReady
                     | ErrorCode::WrongCluster
                     | ErrorCode::AlreadyExists
+                    | ErrorCode::NotFound
+                    | ErrorCode::Fenced
             )
         )
     }
@@ -169,14 +171,48 @@ impl From<Miss> for RetrieveError {
 impl From<Miss> for RequestError {
     fn from(miss: Miss) -> Self {
         match miss {
-            Miss::Unanswered(message) => Self {
-                code: ErrorCode::Unavailable,
-                message,
-            },
-            Miss::Refused(refusal) => Self {
-                code: refusal.code,
-                message: refusal.message,
-            },
+            Miss::Unanswered(message) => Self::new(ErrorCode::Unavailable, message),
+            Miss::Refused(refusal) => refusal.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use ringhold_proto::code::ERROR_DOMAIN;
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    fn newer(code: tonic::Code) -> Miss {
+        let mut details = ErrorDetails::new();
+        details.set_error_info("TOO_SHINY", ERROR_DOMAIN, HashMap::new());
+        tonic::Status::with_error_details(code, "not today", details).into()
+    }
+
+    #[test]
+    fn a_clear_refusal_for_an_unknown_reason_is_a_refusal_and_nothing_is_stored() {
+        for code in [
+            tonic::Code::NotFound,
+            tonic::Code::Aborted,
+            tonic::Code::ResourceExhausted,
+            tonic::Code::PermissionDenied,
+        ] {
+            let miss = newer(code);
+            assert!(matches!(miss, Miss::Refused(_)), "{code:?}");
+            assert!(!miss.may_be_done(), "{code:?}");
+        }
+        assert!(newer(tonic::Code::Unavailable).may_be_done());
+        assert!(matches!(newer(tonic::Code::Cancelled), Miss::Unanswered(_)));
+    }
+
+    #[test]
+    fn a_refused_request_keeps_its_facts() {
+        let refusal = ApiError::new(ErrorCode::FailedPrecondition, "it may be running");
+        let refusal = refusal.with_metadata("would_lose", "reports/7");
+        let error = RequestError::from(Miss::Refused(refusal));
+        assert_eq!(error.metadata["would_lose"], "reports/7");
     }
 }

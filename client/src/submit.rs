@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use ringhold_proto::convert::{duration_from_millis, timestamp_from_unix};
 use ringhold_proto::v1;
-use ringhold_types::{Millis, OnInterrupt, Receipt, TaskCall, UnixMillis};
+use ringhold_types::{Millis, OnInterrupt, TaskCall, UnixMillis};
 
 use crate::Client;
 use crate::error::SubmitError;
-use crate::submitter::{Submitter, WhenFull};
+use crate::submitter::{Stored, Submitter, WhenFull};
 use crate::task::CodecError;
 
 /// A submit that is being put together; `.await` sends it. It resolves once the task is stored durably.
@@ -25,7 +25,7 @@ pub struct Submit<A> {
     executor: String,
     call: Result<TaskCall, CodecError>,
     options: Options,
-    finish: fn(Client, Receipt) -> A,
+    finish: fn(Client, Stored) -> A,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ impl<A> Submit<A> {
         client: Client,
         executor: String,
         call: Result<TaskCall, CodecError>,
-        finish: fn(Client, Receipt) -> A,
+        finish: fn(Client, Stored) -> A,
     ) -> Self {
         Self {
             client,
@@ -155,8 +155,8 @@ impl<A> Submit<A> {
             deadline: Instant::now() + within,
             when_full: options.when_full,
         };
-        let receipt = submitter.submit(task).await?;
-        Ok((self.finish)(self.client, receipt))
+        let stored = submitter.submit(task).await?;
+        Ok((self.finish)(self.client, stored))
     }
 }
 

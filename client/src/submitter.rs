@@ -33,6 +33,13 @@ pub(crate) struct Submitter<'a> {
     pub(crate) when_full: WhenFull,
 }
 
+/// What a submit ended with.
+pub(crate) struct Stored {
+    pub(crate) receipt: Receipt,
+    /// Whether the task was stored before this submit; none if one of its own tries, unanswered, may have done it.
+    pub(crate) before: Option<bool>,
+}
+
 /// What the tries so far have shown.
 #[derive(Debug, Default)]
 struct Progress {
@@ -49,7 +56,7 @@ impl Submitter<'_> {
     ///
     /// # Errors
     /// [`SubmitError`]; the variants say whether the task may be stored.
-    pub(crate) async fn submit(&self, mut task: v1::Task) -> Result<Receipt, SubmitError> {
+    pub(crate) async fn submit(&self, mut task: v1::Task) -> Result<Stored, SubmitError> {
         let _permits = self.permits(&task).await?;
         let draws_key = task.idempotency_key.is_none();
         let draws_place = draws_key && task.affinity_key.is_none();
@@ -62,7 +69,7 @@ impl Submitter<'_> {
             let place = self.place_of(&task);
             let miss = match self.try_once(&task, place.as_ref(), &mut progress).await {
                 Ok(receipt) => match read_receipt(receipt) {
-                    Ok(receipt) => return Ok(receipt),
+                    Ok(receipt) => return Ok(progress.stored(receipt)),
                     Err(miss) => miss,
                 },
                 Err(miss) => miss,
@@ -199,6 +206,15 @@ impl Submitter<'_> {
 }
 
 impl Progress {
+    fn stored(&self, receipt: Receipt) -> Stored {
+        let before = match (receipt.reused, self.may_be_stored) {
+            (false, _) => Some(false),
+            (true, false) => Some(true),
+            (true, true) => None,
+        };
+        Stored { receipt, before }
+    }
+
     fn note(&mut self, miss: &Miss) {
         self.may_be_stored |= miss.may_be_done();
         self.full += u32::from(miss.code() == Some(ErrorCode::ExecutorFull));

@@ -97,10 +97,7 @@ pub struct UnavailablePartition {
 /// An answer that cannot be read, as only another version of the software would give it.
 pub(crate) fn unreadable(error: ConversionError) -> RequestError {
     let message = format!("the answer cannot be read: {error}");
-    RequestError {
-        code: ErrorCode::Internal,
-        message,
-    }
+    RequestError::new(ErrorCode::Internal, message)
 }
 
 impl TaskInfo {
@@ -179,10 +176,7 @@ impl TaskPage {
 
 fn read_error(error: v1::Error) -> RequestError {
     match ApiError::try_from(error) {
-        Ok(error) => RequestError {
-            code: error.code,
-            message: error.message,
-        },
+        Ok(error) => error.into(),
         Err(error) => unreadable(error),
     }
 }

@@ -99,10 +99,26 @@ async fn a_lost_answer_is_asked_for_again_under_the_same_key_and_stores_nothing_
     let executor = fake.client().await.executor("reports");
     let handle = executor.submit(task()).await.expect("found again");
     assert!(handle.receipt().reused);
+    assert_eq!(
+        handle.was_stored_before(),
+        None,
+        "the lost try may have stored it"
+    );
     assert_eq!(fake.cluster.tasks.lock().expect("no panic").len(), 1);
     let keys = fake.cluster.keys_seen.lock().expect("no panic").clone();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1]);
+}
+
+#[tokio::test]
+async fn a_task_of_an_earlier_submit_is_told_from_one_that_is_new() {
+    let fake = Fake::start(1).await;
+    let executor = fake.client().await.executor("reports");
+    for before in [false, true] {
+        let submit = executor.submit(task()).idempotency_key("run:7");
+        let handle = submit.await.expect("stored");
+        assert_eq!(handle.was_stored_before(), Some(before));
+    }
 }
 
 #[tokio::test]

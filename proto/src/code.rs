@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ringhold_types::task::TaskSpecError;
-use ringhold_types::{ErrorCode, MemberId, Millis, limits};
+use ringhold_types::{ErrorCode, MemberId, Millis, Term, limits};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -19,8 +19,21 @@ pub const PRIMARY_ID: &str = "primary_id";
 /// Metadata of NOT_PRIMARY: where clients reach the member that leads, `host:port`.
 pub const PRIMARY_ADDRESS: &str = "primary_address";
 
+/// Metadata of NOT_PRIMARY: the partition's term as the answering member knows it, a decimal number.
+pub const TERM: &str = "term";
+
+/// Metadata of a refused ForgetMember: partitions that would be lost, as `executor/number`, separated by commas; the
+/// first few if they are many.
+pub const WOULD_LOSE: &str = "would_lose";
+
+/// Metadata of a refused ForgetMember: how many partitions would be lost, a decimal number.
+pub const WOULD_LOSE_PARTITIONS: &str = "would_lose_partitions";
+
 /// When to retry if nothing better is known: one heartbeat, in which a new primary can have been named.
 pub const RETRY_AFTER_DEFAULT: Millis = limits::HEARTBEAT;
+
+/// When to retry on a full disk: somebody has to make room first.
+pub const RETRY_AFTER_DISK_FULL: Millis = Millis(5_000);
 
 /// An error as a caller sees it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +56,7 @@ impl ApiError {
         Self {
             code,
             message: message.into(),
-            retry_after: carries_retry(code).then_some(RETRY_AFTER_DEFAULT),
+            retry_after: default_retry(code),
             metadata: BTreeMap::new(),
         }
     }
@@ -72,6 +85,18 @@ impl ApiError {
         }
     }
 
+    /// The same error with the term that the answering member knows of.
+    #[must_use]
+    pub fn with_term(self, term: Term) -> Self {
+        self.with_metadata(TERM, term.get().to_string())
+    }
+
+    /// The term that the answering member knows of, if the error names it.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        self.metadata.get(TERM)?.parse().ok().map(Term)
+    }
+
     /// The member that leads, if the error names it.
     #[must_use]
     pub fn primary(&self) -> Option<MemberId> {
@@ -98,7 +123,8 @@ impl ApiError {
     }
 
     /// Reads what [`ApiError::into_status`] wrote. `None` for a status that is not Ringhold's (a proxy's, a broken
-    /// connection's) or whose reason this version does not know.
+    /// connection's). A reason that only a newer version knows is taken for what its gRPC code says in general, and
+    /// stands in the message.
     #[must_use]
     pub fn from_status(status: &Status) -> Option<Self> {
         let info = status.get_details_error_info()?;
@@ -108,9 +134,16 @@ impl ApiError {
         let retry = status.get_details_retry_info();
         let millis =
             |span: std::time::Duration| Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        let (code, message) = match ErrorCode::from_name(&info.reason) {
+            Some(code) => (code, status.message().to_owned()),
+            None => {
+                let message = format!("{}: {}", info.reason, status.message());
+                (general_code(status.code())?, message)
+            }
+        };
         Some(Self {
-            code: ErrorCode::from_name(&info.reason)?,
-            message: status.message().to_owned(),
+            code,
+            message,
             retry_after: retry.and_then(|info| info.retry_delay).map(millis),
             metadata: info.metadata.into_iter().collect(),
         })
@@ -133,7 +166,9 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
         | ErrorCode::Overwritten
         | ErrorCode::Expired
         | ErrorCode::Gone
-        | ErrorCode::ExecutorNotFound => Code::NotFound,
+        | ErrorCode::ExecutorNotFound
+        | ErrorCode::NotFound => Code::NotFound,
+        ErrorCode::Fenced => Code::Aborted,
         ErrorCode::DataLoss => Code::DataLoss,
         ErrorCode::WrongCluster
         | ErrorCode::FailedPrecondition
@@ -150,18 +185,41 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
     }
 }
 
-/// Whether an error of this code tells when to retry even if its maker did not say. NOT_PRIMARY does not: its hint is to
-/// be followed at once.
+/// When an error of this code says to retry if its maker did not say. NOT_PRIMARY does not: its hint is to be followed at
+/// once.
 #[must_use]
-pub const fn carries_retry(code: ErrorCode) -> bool {
-    matches!(
-        code,
+pub const fn default_retry(code: ErrorCode) -> Option<Millis> {
+    match code {
         ErrorCode::ExecutorFull
-            | ErrorCode::TooManyWaiters
-            | ErrorCode::Unavailable
-            | ErrorCode::NotReady
-            | ErrorCode::NotEnoughCopies
-    )
+        | ErrorCode::TooManyWaiters
+        | ErrorCode::Unavailable
+        | ErrorCode::NotReady
+        | ErrorCode::NotEnoughCopies => Some(RETRY_AFTER_DEFAULT),
+        ErrorCode::DiskFull => Some(RETRY_AFTER_DISK_FULL),
+        _ => None,
+    }
+}
+
+/// The code that claims no more than a gRPC code does: for reasons of newer versions. `None` for gRPC codes that tell
+/// nothing of what the member did.
+const fn general_code(code: Code) -> Option<ErrorCode> {
+    match code {
+        Code::Ok | Code::Cancelled => None,
+        Code::InvalidArgument => Some(ErrorCode::InvalidArgument),
+        Code::OutOfRange => Some(ErrorCode::TooLarge),
+        Code::NotFound => Some(ErrorCode::NotFound),
+        Code::AlreadyExists => Some(ErrorCode::AlreadyExists),
+        Code::PermissionDenied | Code::Unauthenticated => Some(ErrorCode::NotAllowed),
+        // Nothing is stored, and there may be room later: this code says just that.
+        Code::ResourceExhausted => Some(ErrorCode::TooManyWaiters),
+        Code::FailedPrecondition | Code::Unimplemented => Some(ErrorCode::FailedPrecondition),
+        Code::Aborted => Some(ErrorCode::Fenced),
+        Code::DeadlineExceeded => Some(ErrorCode::DeadlineExceeded),
+        Code::Unavailable => Some(ErrorCode::Unavailable),
+        Code::DataLoss => Some(ErrorCode::DataLoss),
+        Code::Unknown => Some(ErrorCode::Indeterminate),
+        Code::Internal => Some(ErrorCode::Internal),
+    }
 }
 
 impl From<ApiError> for Status {
@@ -231,10 +289,10 @@ mod tests {
     use super::*;
 
     /// The promised codes: name, gRPC code, whether RetryInfo is always there.
-    const TABLE: [(&str, Code, bool); 26] = [
+    const TABLE: [(&str, Code, bool); 28] = [
         ("EXECUTOR_FULL", Code::ResourceExhausted, true),
         ("TOO_MANY_WAITERS", Code::ResourceExhausted, true),
-        ("DISK_FULL", Code::ResourceExhausted, false),
+        ("DISK_FULL", Code::ResourceExhausted, true),
         ("NOT_PRIMARY", Code::Unavailable, false),
         ("UNAVAILABLE", Code::Unavailable, true),
         ("NOT_READY", Code::Unavailable, true),
@@ -245,6 +303,8 @@ mod tests {
         ("EXPIRED", Code::NotFound, false),
         ("GONE", Code::NotFound, false),
         ("EXECUTOR_NOT_FOUND", Code::NotFound, false),
+        ("NOT_FOUND", Code::NotFound, false),
+        ("FENCED", Code::Aborted, false),
         ("DATA_LOSS", Code::DataLoss, false),
         ("WRONG_CLUSTER", Code::FailedPrecondition, false),
         ("FAILED_PRECONDITION", Code::FailedPrecondition, false),
@@ -294,7 +354,46 @@ mod tests {
     fn a_hint_at_the_primary_is_read_back() {
         let error = ApiError::new(ErrorCode::NotPrimary, "").with_primary(MemberId(0xabc), None);
         assert_eq!(error.primary(), Some(MemberId(0xabc)));
-        assert_eq!(error.primary_address(), None);
+        assert_eq!((error.primary_address(), error.term()), (None, None));
+        let error = error.with_term(Term(41));
+        assert_eq!(error.term(), Some(Term(41)));
+        let read = ApiError::from_status(&error.into_status()).expect("ours");
+        assert_eq!(read.metadata["term"], "41");
+    }
+
+    #[test]
+    fn a_reason_that_only_a_newer_version_knows_is_what_its_grpc_code_says() {
+        let newer = |code| {
+            let mut details = ErrorDetails::new();
+            details.set_error_info("TOO_SHINY", ERROR_DOMAIN, HashMap::new());
+            let status = Status::with_error_details(code, "not today", details);
+            ApiError::from_status(&status)
+        };
+        for (grpc, code) in [
+            (Code::NotFound, ErrorCode::NotFound),
+            (Code::FailedPrecondition, ErrorCode::FailedPrecondition),
+            (Code::Aborted, ErrorCode::Fenced),
+            (Code::ResourceExhausted, ErrorCode::TooManyWaiters),
+            (Code::PermissionDenied, ErrorCode::NotAllowed),
+            (Code::Unknown, ErrorCode::Indeterminate),
+        ] {
+            let error = newer(grpc).expect("a member said so");
+            assert_eq!(error.code, code, "{grpc:?}");
+            assert_eq!(error.message, "TOO_SHINY: not today");
+        }
+        assert_eq!(newer(Code::Cancelled), None);
+    }
+
+    #[test]
+    fn what_a_grpc_code_says_in_general_travels_under_that_grpc_code() {
+        for number in 0..17 {
+            let grpc = Code::from(number);
+            let back = general_code(grpc).map(grpc_code);
+            let same = [Code::OutOfRange, Code::Unauthenticated, Code::Unimplemented];
+            if !same.contains(&grpc) && ![Code::Ok, Code::Cancelled].contains(&grpc) {
+                assert_eq!(back, Some(grpc));
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum ErrorCode {
     WrongCluster,
     /// No executor of that name, and none may be created by it.
     ExecutorNotFound,
+    /// What was named, such as a member, does not exist.
+    NotFound,
     /// The same idempotency key was used for another task.
     AlreadyExists,
     /// The task is larger than allowed.
@@ -39,6 +41,8 @@ pub enum ErrorCode {
     DeadlineExceeded,
     /// The task cannot be changed any more, or not yet.
     FailedPrecondition,
+    /// It was decided under a term, version or lease that is not the newest any more.
+    Fenced,
     /// Too many requests wait here already.
     TooManyWaiters,
     /// The data directory belongs to another member, cluster or version.
@@ -59,7 +63,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::ExecutorFull,
         Self::NotPrimary,
         Self::Unavailable,
@@ -73,11 +77,13 @@ impl ErrorCode {
         Self::DataLoss,
         Self::WrongCluster,
         Self::ExecutorNotFound,
+        Self::NotFound,
         Self::AlreadyExists,
         Self::TooLarge,
         Self::InvalidArgument,
         Self::DeadlineExceeded,
         Self::FailedPrecondition,
+        Self::Fenced,
         Self::TooManyWaiters,
         Self::DataDirectory,
         Self::AddressInUse,
@@ -105,11 +111,13 @@ impl ErrorCode {
             Self::DataLoss => "DATA_LOSS",
             Self::WrongCluster => "WRONG_CLUSTER",
             Self::ExecutorNotFound => "EXECUTOR_NOT_FOUND",
+            Self::NotFound => "NOT_FOUND",
             Self::AlreadyExists => "ALREADY_EXISTS",
             Self::TooLarge => "TOO_LARGE",
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Fenced => "FENCED",
             Self::TooManyWaiters => "TOO_MANY_WAITERS",
             Self::DataDirectory => "DATA_DIRECTORY",
             Self::AddressInUse => "ADDRESS_IN_USE",

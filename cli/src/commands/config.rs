@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ringhold_config::{Config, Loaded};
+use ringhold_config::{Config, ConfigErrors, Loaded};
 use ringhold_types::ErrorCode;
 use serde_json::json;
 
@@ -19,24 +19,41 @@ pub(super) fn run(command: ConfigCommand, format: Format) -> Result<Exit, Failur
 
 /// Reads files, and the environment over them.
 pub(super) fn load(files: &[PathBuf]) -> Result<Loaded, Failure> {
+    read(files).map_err(|errors| failure(&errors))
+}
+
+fn read(files: &[PathBuf]) -> Result<Loaded, ConfigErrors> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(files, environment).map_err(|errors| {
-        let count = errors.0.len();
-        let what = format!(
-            "the configuration has {count} mistake{}",
-            if count == 1 { "" } else { "s" }
-        );
-        let failure = Failure::new(ErrorCode::InvalidConfiguration, what);
-        errors
-            .0
-            .iter()
-            .fold(failure, |failure, error| failure.because(error.to_string()))
-    })
+    Config::load(files, environment)
+}
+
+fn failure(errors: &ConfigErrors) -> Failure {
+    let count = errors.0.len();
+    let what = format!(
+        "the configuration has {count} mistake{}",
+        if count == 1 { "" } else { "s" }
+    );
+    let failure = Failure::new(ErrorCode::InvalidConfiguration, what);
+    errors
+        .0
+        .iter()
+        .fold(failure, |failure, error| failure.because(error.to_string()))
 }
 
 fn check(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
-    let loaded = load(files)?;
+    let loaded = match read(files) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            if format == Format::Json {
+                let mistakes: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+                let document =
+                    json!({ "schema": "ringhold.config/1", "ok": false, "mistakes": mistakes });
+                output::write(format!("{document}\n").as_bytes())?;
+            }
+            return Err(failure(&errors));
+        }
+    };
     let notes: Vec<String> = loaded.notes.iter().map(ToString::to_string).collect();
     let executors: Vec<&String> = loaded.config.executors.keys().collect();
     for note in &notes {
@@ -59,6 +76,7 @@ fn check(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
         "ok": true,
         "cluster": loaded.config.cluster_name,
         "executors": executors,
+        "mistakes": [],
         "notes": notes,
     });
     output::print(format, &document, &output::Table::of_pairs(pairs))?;

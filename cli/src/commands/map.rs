@@ -32,6 +32,7 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         jobs: arguments.jobs,
         ordered: !arguments.unordered,
         run_limit: arguments.run_limit,
+        started,
     };
     let mut printer = Printer::new(format, &name);
     let lines = lines::read(std::io::BufReader::new(std::io::stdin()));

@@ -1,6 +1,6 @@
 //! `ringhold member`: shows, drains and forgets members.
 
-use ringhold_client::MemberInfo;
+use ringhold_client::{Forgotten, MemberInfo, RequestError};
 use serde_json::{Value, json};
 
 use crate::arguments::{Format, MemberCommand};
@@ -41,33 +41,83 @@ pub(super) async fn run(command: MemberCommand, format: Format) -> Result<Exit, 
             member,
             process_ended,
         } => {
-            let done = connect(&server)
-                .await?
-                .cluster()
-                .forget(&member, process_ended)
-                .await?;
-            let names = |partitions: &[(String, u32)]| -> Vec<String> {
-                partitions
-                    .iter()
-                    .map(|(executor, partition)| format!("{executor}/{partition}"))
-                    .collect()
-            };
-            let (removed, lost) = (names(&done.removed), names(&done.lost));
-            let shown = Table::of_pairs([
-                ("seats removed", removed.len().to_string()),
-                (
-                    "partitions lost",
-                    if lost.is_empty() {
-                        "none".to_owned()
-                    } else {
-                        lost.join(", ")
-                    },
-                ),
-            ]);
-            output::print(format, &json!({ "removed": removed, "lost": lost }), &shown)?;
+            let cluster = connect(&server).await?.cluster();
+            match cluster.forget(&member, process_ended).await {
+                Ok(done) => print_forgotten(&done, format)?,
+                Err(refused) => {
+                    print_refused(&member, &refused, format)?;
+                    return Err(refused.into());
+                }
+            }
         }
     }
     Ok(Exit::Ok)
+}
+
+fn print_forgotten(done: &Forgotten, format: Format) -> Result<(), Failure> {
+    let names = |partitions: &[(String, u32)]| -> Vec<String> {
+        partitions
+            .iter()
+            .map(|(executor, partition)| format!("{executor}/{partition}"))
+            .collect()
+    };
+    let (removed, lost) = (names(&done.removed), names(&done.lost));
+    let state = if done.already_forgotten {
+        "forgotten before; nothing has changed"
+    } else {
+        "forgotten"
+    };
+    let shown = Table::of_pairs([
+        ("member", format!("{}: {state}", done.member_name)),
+        ("seats removed", removed.len().to_string()),
+        ("partitions lost", list(&lost, lost.len())),
+    ]);
+    let document = json!({
+        "member": done.member_name,
+        "forgotten": true,
+        "already_forgotten": done.already_forgotten,
+        "removed": removed,
+        "lost": lost,
+    });
+    output::print(format, &document, &shown)
+}
+
+/// Names what a forget would have lost. Prints nothing for a refusal for another reason.
+fn print_refused(member: &str, refused: &RequestError, format: Format) -> Result<(), Failure> {
+    let Some(names) = refused.metadata.get("would_lose") else {
+        return Ok(());
+    };
+    let names: Vec<&str> = names.split(',').filter(|name| !name.is_empty()).collect();
+    let count = refused.metadata.get("would_lose_partitions");
+    let count = count.and_then(|count| count.parse().ok());
+    let count: usize = count.unwrap_or(names.len());
+    let shown = Table::of_pairs([
+        ("member", format!("{member}: not forgotten")),
+        ("partitions that would be lost", list(&names, count)),
+    ]);
+    let document = json!({
+        "member": member,
+        "forgotten": false,
+        "code": refused.code.as_str(),
+        "removed": [],
+        "lost": [],
+        "would_lose": names,
+        "would_lose_partitions": count,
+    });
+    output::print(format, &document, &shown)
+}
+
+/// Names, and how many there are beside them.
+fn list<N: AsRef<str>>(names: &[N], count: usize) -> String {
+    if count == 0 {
+        return "none".to_owned();
+    }
+    let shown: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let more = match count.saturating_sub(names.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{count}: {}{more}", shown.join(", "))
 }
 
 fn table(members: &[MemberInfo]) -> Table {

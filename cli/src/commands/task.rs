@@ -239,6 +239,7 @@ async fn retrieve(
     Ok(retrieve.await?)
 }
 
+/// Waits for each task, whatever becomes of the others. One that failed alone is the failure of the command.
 async fn wait(arguments: &WaitArguments, format: Format) -> Result<Exit, Failure> {
     let client = connect(&arguments.tasks.server).await?;
     let waits = arguments
@@ -246,20 +247,38 @@ async fn wait(arguments: &WaitArguments, format: Format) -> Result<Exit, Failure
         .ids
         .iter()
         .map(|id| retrieve(&client, id, arguments.timeout, false));
-    let waited = futures_util::future::try_join_all(waits).await?;
+    let waited = futures_util::future::join_all(waits).await;
+    if let ([_], [Err(failure)]) = (&arguments.tasks.ids[..], &waited[..]) {
+        return Err(failure.clone());
+    }
     let mut table = Table::new(&["ID", "STATUS", "ATTEMPTS"]);
     let mut exit = Exit::Ok;
-    for retrieved in &waited {
-        let status = retrieved.outcome.status().to_string();
-        table.row([
-            retrieved.id.to_string(),
-            status,
-            retrieved.attempts.to_string(),
-        ]);
-        let ended = exit_of(&retrieved.outcome);
-        exit = if ended == Exit::Ok { exit } else { ended };
+    let mut tasks = Vec::new();
+    for (id, waited) in arguments.tasks.ids.iter().zip(&waited) {
+        let (status, attempts) = match waited {
+            Ok(retrieved) => (
+                retrieved.outcome.status().to_string(),
+                retrieved.attempts.to_string(),
+            ),
+            Err(failure) => (
+                format!("{}: {}", failure.code, failure.what),
+                "-".to_owned(),
+            ),
+        };
+        table.row([id.to_string(), status, attempts]);
+        exit = exit.worse(match waited {
+            Ok(retrieved) => exit_of(&retrieved.outcome),
+            Err(failure) => failure.exit,
+        });
+        tasks.push(match waited {
+            Ok(retrieved) => outcome_document(retrieved),
+            Err(failure) => json!({
+                "id": id.to_string(),
+                "code": failure.code.as_str(),
+                "message": failure.what,
+            }),
+        });
     }
-    let tasks: Vec<Value> = waited.iter().map(outcome_document).collect();
     output::print(format, &json!({ "tasks": tasks }), &table)?;
     Ok(exit)
 }

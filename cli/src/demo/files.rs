@@ -41,14 +41,22 @@ pub(super) fn find(root: &Path, count: usize) -> Vec<HashedFile> {
     found
 }
 
-/// What a directory holds, the last by name first, so that a stack gives them in order.
+/// What a directory holds, the last first, so that a stack gives all files in the order of the bytes of their paths. A
+/// directory stands where the files in it do: its name counts with the slash that follows it.
 fn children(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
+    let mut named: Vec<(Vec<u8>, PathBuf)> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let mut name = entry.file_name().as_bytes().to_vec();
+            if entry.file_type().ok()?.is_dir() {
+                name.push(b'/');
+            }
+            Some((name, entry.path()))
+        })
         .collect();
-    paths.sort_unstable_by(|left, right| right.cmp(left));
-    paths
+    named.sort_unstable_by(|left, right| right.cmp(left));
+    named.into_iter().map(|(_, path)| path).collect()
 }
 
 /// A file with its hash; nothing for one that cannot be read, or whose name is no line.
@@ -113,5 +121,29 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(find(root.path(), 99).len(), 4);
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_whole_paths_bytes() {
+        let root = tempfile::tempdir().expect("a directory");
+        let names = ["a/z", "a-b", "a.d/x", "a0", "a/b/c", "a/b-", "b"];
+        for name in names {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().expect("inside")).expect("made");
+            fs::write(path, "text").expect("written");
+        }
+        let found: Vec<_> = find(root.path(), 99)
+            .into_iter()
+            .map(|file| file.path)
+            .collect();
+        let mut sorted = found.clone();
+        sorted.sort();
+        assert_eq!(found, sorted);
+        assert_eq!(found.len(), names.len());
+        let first = find(root.path(), 3);
+        assert_eq!(
+            first.iter().map(|file| &file.path).collect::<Vec<_>>(),
+            found[..3].iter().collect::<Vec<_>>()
+        );
     }
 }

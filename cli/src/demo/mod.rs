@@ -7,6 +7,7 @@ mod files;
 mod kill;
 mod processes;
 mod report;
+mod seen;
 mod tracker;
 
 use std::time::{Duration, Instant};
@@ -15,13 +16,12 @@ use ringhold_client::{Client, ErrorCode, ExecutorConfig, ExecutorName};
 
 use crate::arguments::{DemoArguments, Format};
 use crate::failure::{Exit, Failure};
-use crate::map::{Ended, LineOutcome, Run, Template, Totals, lines};
-use crate::{json, output, progress, signals};
-use audit::Findings;
+use crate::map::{Run, Template, lines};
+use crate::{output, progress, signals};
 use files::HashedFile;
-use kill::Killed;
 use processes::Processes;
 use report::Report;
+use seen::Seen;
 use tracker::Tracker;
 
 /// The demo's executor.
@@ -37,29 +37,42 @@ const DEADLINE: Duration = Duration::from_secs(55);
 /// [`Failure`] when it cannot be run at all; a proof that fails is an exit code.
 pub(crate) async fn run(arguments: &DemoArguments, format: Format) -> Result<Exit, Failure> {
     check(arguments)?;
-    let report = tokio::select! {
-        report = tokio::time::timeout(DEADLINE, play(arguments)) => report,
+    let started = Instant::now();
+    let mut seen = Seen::default();
+    let played = tokio::select! {
+        played = tokio::time::timeout(DEADLINE, play(arguments, &mut seen)) => {
+            played.unwrap_or_else(|_elapsed| Err(late()))
+        }
         interrupted = signals::interrupted() => {
-            interrupted?;
-            return Err(Failure::interrupted("nothing is left behind; run it again"));
+            interrupted.and(Err(Failure::interrupted("nothing is left behind; run it again")))
         }
     };
-    let report = report.map_err(|_| {
-        Failure::new(
-            ErrorCode::DeadlineExceeded,
-            format!("the demo was not over within {DEADLINE:?}"),
-        )
+    let report = seen.report(arguments, played.as_ref().err(), started);
+    conclude(&report, played.err(), format)
+}
+
+fn late() -> Failure {
+    let what = format!("the demo was not over within {DEADLINE:?}");
+    Failure::new(ErrorCode::DeadlineExceeded, what)
         .advise("run it on a machine with less to do, or with a smaller --count")
-        .exiting(Exit::Partly)
-    })??;
-    output::print(format, &report, &report.table())?;
-    Ok(if report.ok {
-        Exit::Ok
-    } else if report.lost + report.mismatches > 0 {
+}
+
+/// Prints the report, also that of a demo that ended early, and says how it ended.
+fn conclude(report: &Report, failure: Option<Failure>, format: Format) -> Result<Exit, Failure> {
+    if format == Format::Json || failure.is_none() {
+        output::print(format, report, &report.table())?;
+    }
+    let exit = if report.lost + report.mismatches > 0 {
         Exit::Failed
     } else {
         Exit::Partly
-    })
+    };
+    match failure {
+        Some(failure) if failure.exit == Exit::Interrupted => Err(failure),
+        Some(failure) => Err(failure.exiting(exit)),
+        None if report.ok => Ok(Exit::Ok),
+        None => Ok(exit),
+    }
 }
 
 fn check(arguments: &DemoArguments) -> Result<(), Failure> {
@@ -93,8 +106,7 @@ fn check(arguments: &DemoArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn play(arguments: &DemoArguments) -> Result<Report, Failure> {
-    let started = Instant::now();
+async fn play(arguments: &DemoArguments, seen: &mut Seen) -> Result<(), Failure> {
     let files = find_files(arguments).await?;
     output::say(format_args!(
         "starting {} member processes",
@@ -111,7 +123,9 @@ async fn play(arguments: &DemoArguments) -> Result<Report, Failure> {
     create_executor(&client, arguments).await?;
     let total = u64::try_from(files.len()).unwrap_or(u64::MAX);
     output::say(format_args!("submitting {total} tasks: sha256sum FILE"));
-    let tracker = Tracker::new(progress::bar(total, "tasks"));
+    let tracker = seen
+        .tracker
+        .insert(Tracker::new(progress::bar(total, "tasks")));
     let run = Run {
         client: client.clone(),
         executor: client.executor(EXECUTOR),
@@ -120,14 +134,22 @@ async fn play(arguments: &DemoArguments) -> Result<Report, Failure> {
         jobs: (files.len() / 10).clamp(*JOBS.start(), *JOBS.end()),
         ordered: true,
         run_limit: None,
+        started: Instant::now(),
     };
     let input = lines::known(files.iter().map(|file| file.path.clone()).collect());
     let mut observer = tracker.clone();
     let timing = (arguments.seed, total);
-    let (totals, killed) = tokio::try_join!(
-        run.over(input, &mut observer),
-        kill::kill(&client, &mut processes, &tracker, arguments.kills, timing),
-    )?;
+    let (totals, killed) = (&mut seen.totals, &mut seen.killed);
+    let running = async {
+        *totals = Some(run.over(input, &mut observer).await?);
+        Ok::<(), Failure>(())
+    };
+    let killing = async {
+        let kills = arguments.kills;
+        *killed = Some(kill::kill(&client, &mut processes, tracker, kills, timing).await?);
+        Ok(())
+    };
+    tokio::try_join!(running, killing)?;
     output::say("reading every acknowledged task from every survivor");
     let survivors: Vec<_> = processes
         .survivors()
@@ -138,22 +160,10 @@ async fn play(arguments: &DemoArguments) -> Result<Report, Failure> {
         .into_iter()
         .map(|(line, task)| (line, task.id))
         .collect();
-    let findings = audit::audit(&survivors, &ids, &files).await?;
-    let audited = survivors.into_iter().map(|(name, _)| name).collect();
-    let fallen = processes.fallen();
-    drop(processes);
-    Ok(report(
-        arguments,
-        Seen {
-            totals,
-            killed,
-            findings,
-            audited,
-            fallen,
-            tracker,
-        },
-        started,
-    ))
+    seen.findings = Some(audit::audit(&survivors, &ids, &files).await?);
+    seen.audited = survivors.into_iter().map(|(name, _)| name).collect();
+    seen.fallen = processes.fallen();
+    Ok(())
 }
 
 async fn find_files(arguments: &DemoArguments) -> Result<Vec<HashedFile>, Failure> {
@@ -200,87 +210,4 @@ async fn create_executor(client: &Client, arguments: &DemoArguments) -> Result<(
     output::say("the demo's executor runs any program; members listen on loopback only");
     client.cluster().create_executor(&config).await?;
     Ok(())
-}
-
-/// All that was seen.
-struct Seen {
-    totals: Totals,
-    killed: Killed,
-    findings: Findings,
-    audited: Vec<String>,
-    fallen: Option<String>,
-    tracker: Tracker,
-}
-
-fn report(arguments: &DemoArguments, seen: Seen, started: Instant) -> Report {
-    let Seen {
-        totals,
-        killed,
-        findings,
-        audited,
-        fallen,
-        tracker,
-    } = seen;
-    let tasks = tracker.tasks();
-    let outcomes = tracker.take_outcomes();
-    let not_stored = outcomes
-        .iter()
-        .filter(|line| matches!(line.ended, Ended::NotSubmitted(_)));
-    let not_stored = u64::try_from(not_stored.count()).unwrap_or(u64::MAX);
-    let finished = outcomes
-        .iter()
-        .filter(|line| matches!(line.ended, Ended::Outcome(_)));
-    let failovers = killed.failovers(tasks.values());
-    let lost = findings.lost.max(totals.lost);
-    let mut problems = problems(&outcomes);
-    let mut require = |holds: bool, problem: &str| {
-        if !holds {
-            problems.push(problem.to_owned());
-        }
-    };
-    require(
-        killed.in_window,
-        "the kill missed its window, so it proves nothing",
-    );
-    require(
-        failovers.iter().all(Option::is_some),
-        "no submit met a partition whose primary died",
-    );
-    require(lost == 0, "acknowledged tasks are lost");
-    require(findings.mismatches == 0, "outcomes are wrong");
-    require(findings.failed == 0, "tasks failed");
-    require(not_stored == 0, "tasks could not be submitted");
-    problems.extend(fallen);
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    Report {
-        schema: "ringhold.demo/1",
-        ok: problems.is_empty(),
-        seed: arguments.seed,
-        members: arguments.members,
-        durability: arguments.durability,
-        persistence: json::persistence(arguments.persistence),
-        submitted: totals.lines,
-        acknowledged: u64::try_from(tasks.len()).unwrap_or(u64::MAX),
-        finished: u64::try_from(finished.count()).unwrap_or(u64::MAX),
-        failed: findings.failed,
-        rerun: findings.rerun,
-        lost,
-        mismatches: findings.mismatches,
-        killed_members: killed.kills.len(),
-        kills: killed.kills,
-        failover_ms: failovers.into_iter().flatten().map(millis).collect(),
-        audited_members: audited,
-        elapsed_ms: millis(started.elapsed()),
-        problems,
-    }
-}
-
-/// The first few lines that have no outcome, in words.
-fn problems(outcomes: &[LineOutcome]) -> Vec<String> {
-    let problem = |line: &LineOutcome| match &line.ended {
-        Ended::Outcome(_) => None,
-        Ended::Lost(error) => Some(format!("line {}: {error}", line.line.number.0)),
-        Ended::NotSubmitted(error) => Some(format!("line {}: {error}", line.line.number.0)),
-    };
-    outcomes.iter().filter_map(problem).take(3).collect()
 }

@@ -23,8 +23,8 @@ pub(super) struct Report {
     pub(super) mismatches: u64,
     pub(super) killed_members: usize,
     pub(super) kills: Vec<Kill>,
-    /// By killed member; without an entry for one whose partitions no later submit met.
-    pub(super) failover_ms: Vec<u64>,
+    /// By killed member; none for one in whose partitions nothing was acknowledged any more, which is not ok.
+    pub(super) failover_ms: Vec<Option<u64>>,
     pub(super) audited_members: Vec<String>,
     pub(super) elapsed_ms: u64,
     /// Why it is not ok, if it is not.
@@ -55,7 +55,7 @@ impl Report {
         let failovers = self
             .failover_ms
             .iter()
-            .map(|millis| format!("{millis} ms"))
+            .map(|millis| millis.map_or_else(|| "none".to_owned(), |millis| format!("{millis} ms")))
             .collect();
         Table::of_pairs([
             (

@@ -1,10 +1,11 @@
 //! The path of `map` and `demo`: lines in, one durable task each, results out.
 //!
-//! [`lines`] reads, [`template`] makes a line's task, [`run`] keeps a bounded number under way and hands results on, in
+//! [`lines`] reads, [`template`] makes a line's task, [`room`] keeps the results from overwriting each other, [`run`] keeps a bounded number under way and hands results on, in
 //! order or as they come. A task's idempotency key is the run's name and the line's number, so that a run that is resumed
 //! finds what it submitted before.
 
 pub(crate) mod lines;
+mod room;
 pub(crate) mod run;
 pub(crate) mod template;
 

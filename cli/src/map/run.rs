@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use ringhold_client::{
-    Client, Executor, GoneReason, Outcome, Receipt, RetrieveError, Retrieved, SubmitError,
+    Client, ErrorCode, Executor, GoneReason, Outcome, Receipt, RetrieveError, Retrieved,
+    SubmitError, TaskId,
 };
 use tokio::sync::mpsc;
 
+use super::room::Room;
 use super::{Line, LineNumber, Template};
 use crate::failure::Failure;
 
@@ -38,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) ordered: bool,
     /// Longest run of one attempt.
     pub(crate) run_limit: Option<Duration>,
+    /// When this process began: what is older than that was stored by an earlier one.
+    pub(crate) started: Instant,
 }
 
 /// How one line ended.
@@ -91,6 +95,15 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    fn store(&mut self, stored: &Stored) {
+        let count = if stored.reused {
+            &mut self.reused
+        } else {
+            &mut self.submitted
+        };
+        *count += 1;
+    }
+
     fn add(&mut self, outcome: &LineOutcome) {
         let count = match &outcome.ended {
             Ended::Outcome(retrieved) if matches!(retrieved.outcome, Outcome::Succeeded(_)) => {
@@ -103,12 +116,30 @@ impl Totals {
     }
 }
 
+/// A line's task, which is stored.
+struct Stored {
+    receipt: Receipt,
+    /// An earlier process had stored it.
+    reused: bool,
+}
+
+/// Where a run is.
+struct Progress {
+    totals: Totals,
+    held: Held,
+    /// Not known before the executor exists: the first line may create it.
+    room: Option<Room>,
+    more: bool,
+    /// Why no further line is submitted, although there are more.
+    stopped: Option<Failure>,
+}
+
 /// What happens to a line that is under way.
 enum Step {
     Acknowledged {
         line: Line,
         at: Instant,
-        receipt: Result<Receipt, SubmitError>,
+        stored: Result<Stored, SubmitError>,
     },
     Ended(LineOutcome),
 }
@@ -125,35 +156,24 @@ impl Run {
     /// Runs over all lines.
     ///
     /// # Errors
-    /// [`Failure`] when the input cannot be read, or the observer ends the run.
+    /// [`Failure`] when the input cannot be read, the observer ends the run, or there is no room for further results; what
+    /// is under way then is waited for and handed on.
     pub(crate) async fn over(
         &self,
         mut lines: mpsc::Receiver<std::io::Result<Line>>,
         observer: &mut impl Observer,
     ) -> Result<Totals, Failure> {
-        let mut totals = Totals::default();
-        let mut held = Held {
-            next: 1,
-            ..Held::default()
-        };
+        let mut progress = Progress::new(self.room().await?);
         let mut submits = FuturesUnordered::new();
         let mut waits = FuturesUnordered::new();
-        let mut more = true;
-        while more || !submits.is_empty() || !waits.is_empty() {
-            let under_way = submits.len() + waits.len();
+        while progress.more || !submits.is_empty() || !waits.is_empty() {
+            let free = submits.len() + waits.len() < progress.jobs(self.jobs);
             let step = tokio::select! {
                 biased;
                 Some(step) = submits.next(), if !submits.is_empty() => step,
                 Some(step) = waits.next(), if !waits.is_empty() => step,
-                line = lines.recv(), if more && under_way < self.jobs && held.has_room() => {
-                    match line {
-                        Some(Ok(line)) => {
-                            totals.lines += 1;
-                            submits.push(self.submit(line));
-                        }
-                        Some(Err(error)) => return Err(Failure::io("read standard input", &error)),
-                        None => more = false,
-                    }
+                line = lines.recv(), if progress.more && free && progress.held.has_room() => {
+                    submits.extend(self.admit(line, &mut progress)?.map(|line| self.submit(line)));
                     continue;
                 }
             };
@@ -161,41 +181,76 @@ impl Run {
                 Step::Acknowledged {
                     line,
                     at,
-                    receipt: Ok(receipt),
+                    stored: Ok(stored),
                 } => {
-                    let count = if receipt.reused {
-                        &mut totals.reused
-                    } else {
-                        &mut totals.submitted
-                    };
-                    *count += 1;
-                    observer.acknowledged(line.number, &receipt, at);
-                    waits.push(self.wait(line, receipt));
+                    progress.totals.store(&stored);
+                    if progress.room.is_none() {
+                        progress.room = self.room().await?;
+                        let room = progress.room.iter_mut();
+                        room.for_each(|room| room.note(stored.receipt.id.partition));
+                    }
+                    observer.acknowledged(line.number, &stored.receipt, at);
+                    waits.push(self.wait(line, stored.receipt));
                 }
                 Step::Acknowledged {
                     line,
-                    receipt: Err(error),
+                    stored: Err(error),
                     ..
                 } => {
                     let ended = Ended::NotSubmitted(error);
-                    self.conclude(
-                        LineOutcome { line, ended },
-                        &mut totals,
-                        &mut held,
-                        observer,
-                    )?;
+                    self.conclude(LineOutcome { line, ended }, &mut progress, observer)?;
                 }
-                Step::Ended(outcome) => self.conclude(outcome, &mut totals, &mut held, observer)?,
+                Step::Ended(outcome) => self.conclude(outcome, &mut progress, observer)?,
             }
         }
-        Ok(totals)
+        match progress.stopped {
+            Some(failure) => Err(failure),
+            None => Ok(progress.totals),
+        }
+    }
+
+    /// The room that the executor has, if it exists.
+    async fn room(&self) -> Result<Option<Room>, Failure> {
+        match self.client.cluster().executor(self.executor.name()).await {
+            Ok(executor) => Ok(Some(Room::new(executor.config))),
+            Err(error) if error.code == ErrorCode::ExecutorNotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The line that is to be submitted; none at the end of the input, or when there is no room for its result.
+    fn admit(
+        &self,
+        line: Option<std::io::Result<Line>>,
+        progress: &mut Progress,
+    ) -> Result<Option<Line>, Failure> {
+        let line = line.transpose();
+        let Some(line) = line.map_err(|error| Failure::io("read standard input", &error))? else {
+            progress.more = false;
+            return Ok(None);
+        };
+        if let Some(room) = &mut progress.room {
+            let key = self.template.key(&line.text);
+            let key = key.unwrap_or_else(|| self.idempotency_key(line.number).into());
+            if let Err(full) = room.take(line.number, &key) {
+                progress.more = false;
+                progress.stopped = Some(full);
+                return Ok(None);
+            }
+        }
+        progress.totals.lines += 1;
+        Ok(Some(line))
+    }
+
+    fn idempotency_key(&self, line: LineNumber) -> String {
+        format!("{}:{}", self.name, line.0)
     }
 
     fn submit(&self, line: Line) -> impl Future<Output = Step> + use<> {
         let mut submit = self
             .executor
             .submit(self.template.task(&line.text))
-            .idempotency_key(format!("{}:{}", self.name, line.number.0))
+            .idempotency_key(self.idempotency_key(line.number))
             .deadline(SUBMIT_DEADLINE);
         if let Some(key) = self.template.key(&line.text) {
             submit = submit.key(key);
@@ -204,13 +259,21 @@ impl Run {
             submit = submit.run_limit(limit);
         }
         let submit = submit.into_future();
+        let (client, started) = (self.client.clone(), self.started);
         async move {
-            let receipt = submit.await.map(|handle| handle.receipt().clone());
-            Step::Acknowledged {
-                line,
-                at: Instant::now(),
-                receipt,
-            }
+            let submitted = submit.await;
+            let at = Instant::now();
+            let stored = match submitted {
+                Ok(handle) => Ok(Stored {
+                    reused: match handle.was_stored_before() {
+                        Some(known) => known,
+                        None => is_older(&client, handle.id(), started).await,
+                    },
+                    receipt: handle.receipt().clone(),
+                }),
+                Err(error) => Err(error),
+            };
+            Step::Acknowledged { line, at, stored }
         }
     }
 
@@ -229,21 +292,48 @@ impl Run {
     fn conclude(
         &self,
         outcome: LineOutcome,
-        totals: &mut Totals,
-        held: &mut Held,
+        progress: &mut Progress,
         observer: &mut impl Observer,
     ) -> Result<(), Failure> {
-        totals.add(&outcome);
+        progress.totals.add(&outcome);
         observer.ended(&outcome);
         if !self.ordered {
             return observer.hand_on(outcome);
         }
-        held.hold(outcome);
-        while let Some(outcome) = held.release() {
+        progress.held.hold(outcome);
+        while let Some(outcome) = progress.held.release() {
             observer.hand_on(outcome)?;
         }
         Ok(())
     }
+}
+
+impl Progress {
+    fn new(room: Option<Room>) -> Self {
+        Self {
+            totals: Totals::default(),
+            held: Held {
+                next: 1,
+                ..Held::default()
+            },
+            room,
+            more: true,
+            stopped: None,
+        }
+    }
+
+    /// Most lines under way; one as long as it is not known how many results there is room for.
+    fn jobs(&self, most: usize) -> usize {
+        if self.room.is_some() { most } else { 1 }
+    }
+}
+
+/// Whether a task is older than this process, which has tried to store it, and found it stored after a try without an
+/// answer. Both ages are of monotonic clocks. One that cannot be asked about counts as this process's own.
+async fn is_older(client: &Client, id: &TaskId, started: Instant) -> bool {
+    let task = client.get(id).await;
+    let own = started.elapsed();
+    task.is_ok_and(|task| Duration::from_millis(task.age.0) > own)
 }
 
 impl Held {

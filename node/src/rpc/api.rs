@@ -202,14 +202,19 @@ impl Api {
             .ask(connection, partition, deadline, request)
             .await;
         match reply {
-            Ok(Reply::Refused(refusal)) => Err(self.refused(refusal)),
+            Ok(Reply::Refused(refusal)) => Err(self.refused(partition, refusal)),
             Ok(reply) => Ok(reply),
             Err(error) => Err(api_error(ErrorCode::Unavailable, error.to_string())),
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> ApiError {
+    fn refused(&self, partition: PartitionKey, refusal: Refusal) -> ApiError {
         let mut error = api_error(refusal.code, refusal.message);
+        if refusal.code == ErrorCode::NotPrimary
+            && let Some(configuration) = self.cluster().configuration(partition)
+        {
+            error = error.with_term(configuration.term);
+        }
         if let Some(span) = refusal.retry_after {
             error = error.with_retry_after(span);
         }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use ringhold_proto::ApiError;
-use ringhold_types::{ErrorCode, MemberId, PartitionKey, Tick};
+use ringhold_types::{Configuration, ErrorCode, PartitionKey, Tick};
 
 use super::api::Api;
 use super::api_error;
@@ -93,7 +93,7 @@ impl Api {
             Some(primary) if primary.member == self.member => {
                 operation.here(self, call, tries).await
             }
-            Some(primary) if call.forwarded => Err(self.not_primary(partition, primary.member)),
+            Some(_) if call.forwarded => Err(self.not_primary(&configuration)),
             Some(primary) => {
                 let onward = Onward {
                     client: self.forwarder.client(&cluster, primary.member)?,
@@ -109,9 +109,14 @@ impl Api {
         }
     }
 
-    fn not_primary(&self, partition: PartitionKey, primary: MemberId) -> ApiError {
+    fn not_primary(&self, configuration: &Configuration) -> ApiError {
+        let partition = configuration.partition;
         let message = format!("this member does not lead partition {partition}");
-        self.name_primary(api_error(ErrorCode::NotPrimary, message), primary)
+        let error = api_error(ErrorCode::NotPrimary, message).with_term(configuration.term);
+        match &configuration.primary {
+            Some(primary) => self.name_primary(error, primary.member),
+            None => error,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Members as a whole: three in this process, spoken to as any client does.
 
 mod absence;
+mod codes;
+mod discovery;
 mod pages;
 mod stopping;
 mod support;

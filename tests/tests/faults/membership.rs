@@ -74,6 +74,9 @@ async fn a_dead_member_is_forgotten_and_another_takes_its_place() {
     let forgotten = client.cluster().forget("m3", true).await;
     let forgotten = forgotten.expect("its process has ended");
     assert_eq!(forgotten.lost, []);
+    let again = client.cluster().forget("m3", true).await;
+    let again = again.expect("it is forgotten already, and said so by its name");
+    assert!(again.already_forgotten && again.member_name == "m3");
     wait_until_safe(&client).await;
     assert_eq!(client.cluster().status().await.expect("known").members, 2);
     load.wait_for_more(SOME).await;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ringhold_control::{Command, Refused, Response};
+use ringhold_control::{Command, MemberState, Refused, Response};
+use ringhold_proto::code::{WOULD_LOSE, WOULD_LOSE_PARTITIONS};
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::{ErrorCode, ExecutorConfig, MemberId, PartitionKey};
 
@@ -12,6 +13,9 @@ use super::{members, partitions};
 
 /// How long an administrative command may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most bytes of the names of partitions in an error: it travels in a header, of which clients take 16 KiB, and in base 64.
+const WOULD_LOSE_BYTES_MAX: usize = 4096;
 
 /// Begins or ends a drain.
 pub(super) async fn drain(
@@ -43,6 +47,10 @@ pub(super) async fn forget(
 ) -> Result<v1::ForgetMemberResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
     let member = find(api, &request.member).await?;
+    let cluster = api.cluster();
+    let record = cluster.members().get(&member);
+    let already_forgotten = record.is_some_and(|record| record.state == MemberState::Forgotten);
+    let member_name = Api::member_name(&cluster, member);
     let command = Command::Forget {
         member,
         process_ended: request.process_ended,
@@ -57,6 +65,8 @@ pub(super) async fn forget(
     Ok(v1::ForgetMemberResponse {
         removed: name_all(removed),
         lost: name_all(lost.into_iter().map(|(key, _)| key).collect()),
+        member_name,
+        already_forgotten,
     })
 }
 
@@ -96,7 +106,7 @@ async fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
     api.catch_up(api.deadline(PATIENCE)).await?;
     members::find(&api.cluster(), name).ok_or_else(|| {
         let message = format!("there is no member {name}; `ringhold member ls` lists them");
-        api_error(ErrorCode::InvalidArgument, message)
+        api_error(ErrorCode::NotFound, message)
     })
 }
 
@@ -112,19 +122,36 @@ fn refusal(api: &Api, reason: &Refused) -> ApiError {
     let code = match reason {
         Refused::Invalid { .. } => ErrorCode::InvalidConfiguration,
         Refused::ExecutorDiffers { .. } => ErrorCode::AlreadyExists,
-        Refused::Unknown => ErrorCode::InvalidArgument,
+        Refused::Unknown => ErrorCode::NotFound,
+        Refused::StaleVersion { .. } | Refused::NotPrimary => ErrorCode::Fenced,
         _ => ErrorCode::FailedPrecondition,
     };
     let mut error = api_error(code, reason.to_string());
     if let Refused::MayBeRunning { would_lose } = reason {
-        let names: Vec<String> = would_lose
+        let names = would_lose
             .iter()
             .map(|key| name_of(api, *key))
-            .map(|name| format!("{}/{}", name.executor, name.partition))
-            .collect();
-        error = error.with_metadata("would_lose", names.join(","));
+            .map(|name| format!("{}/{}", name.executor, name.partition));
+        error = error
+            .with_metadata(WOULD_LOSE, joined(names))
+            .with_metadata(WOULD_LOSE_PARTITIONS, would_lose.len().to_string());
     }
     error
+}
+
+/// The first names, as many as fit.
+fn joined(names: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for name in names {
+        if text.len() + name.len() >= WOULD_LOSE_BYTES_MAX {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&name);
+    }
+    text
 }
 
 fn name_of(api: &Api, key: PartitionKey) -> v1::PartitionName {
@@ -135,5 +162,19 @@ fn name_of(api: &Api, key: PartitionKey) -> v1::PartitionName {
             .map(|record| record.config.name.to_string())
             .unwrap_or_default(),
         partition: key.partition.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_names_are_joined_as_a_header_takes() {
+        let names = |count: u32| (0..count).map(|number| format!("executor/{number}"));
+        assert_eq!(joined(names(3)), "executor/0,executor/1,executor/2");
+        let many = joined(names(10_000));
+        assert!(many.len() <= WOULD_LOSE_BYTES_MAX, "{}", many.len());
+        assert!(many.split(',').all(|name| name.starts_with("executor/")));
     }
 }

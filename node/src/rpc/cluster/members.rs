@@ -37,9 +37,15 @@ pub(super) fn member_named(api: &Api, name: &str) -> Option<v1::Member> {
     Some(member(api, id, record, holdings(&cluster).get(&id)))
 }
 
-/// The id of a member, by name or by number.
+/// The id of a member, by name or by number. Of those that were forgotten under a name that nobody has any more it is
+/// the last one.
 pub(super) fn find(cluster: &Cluster, name: &str) -> Option<MemberId> {
-    let by_name = cluster.member_by_name(name).map(|record| record.info.id);
+    let living = cluster.member_by_name(name);
+    let forgotten = || {
+        let named = cluster.members().values().filter(|r| r.info.name == name);
+        named.max_by_key(|record| record.since)
+    };
+    let by_name = living.or_else(forgotten).map(|record| record.info.id);
     by_name.or_else(|| {
         cluster
             .members()

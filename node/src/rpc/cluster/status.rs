@@ -1,10 +1,15 @@
 //! The cluster in one answer: is everything stored as often as configured, and was anything lost.
 
-use ringhold_control::{Cluster, LossCause, LossRecord, MemberState, PartitionRecord};
+use ringhold_control::{
+    Cluster, ExecutorRecord, LossCause, LossRecord, MemberState, PartitionRecord,
+};
 use ringhold_proto::convert::cluster_bytes;
 use ringhold_proto::v1;
 
 use super::super::api::Api;
+
+/// Most under-replicated partitions that are named; the rest is counted.
+const UNDER_REPLICATED_MAX: usize = 32;
 
 /// The status as this member sees it.
 pub(super) fn status(api: &Api) -> v1::GetStatusResponse {
@@ -27,9 +32,9 @@ pub(super) fn status(api: &Api) -> v1::GetStatusResponse {
         control_leader: leader.map(|leader| leader.0),
         applied: cluster.index().get(),
         feature_level: cluster.feature_level(),
-        members: number(living.len()),
-        members_up: number(up),
-        executors: number(cluster.executors().len()),
+        members: number_of(living.len()),
+        members_up: number_of(up),
+        executors: number_of(cluster.executors().len()),
         partitions: partitions.all,
         partitions_in_use: partitions.in_use,
         partitions_without_primary: partitions.without_primary,
@@ -43,10 +48,15 @@ pub(super) fn status(api: &Api) -> v1::GetStatusResponse {
             .iter()
             .map(|loss| loss_message(&cluster, loss))
             .collect(),
+        control_leader_name: leader
+            .map(|leader| Api::member_name(&cluster, leader))
+            .unwrap_or_default(),
+        partitions_below_min_copies: partitions.below_min_copies,
+        under_replicated: partitions.worst,
     }
 }
 
-fn number(length: usize) -> u32 {
+fn number_of(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -56,24 +66,54 @@ struct Partitions {
     in_use: u64,
     without_primary: u64,
     short_of_copies: u64,
+    below_min_copies: u64,
+    /// The first few that are short of copies, those that miss the most first.
+    worst: Vec<v1::UnderReplicated>,
 }
 
 impl Partitions {
     fn of(cluster: &Cluster) -> Self {
         let mut counted = Self::default();
         for executor in cluster.executors().values() {
-            let copies = executor.config.copies() as usize;
-            for partition in &executor.partitions {
+            for (number, partition) in (0..).zip(&executor.partitions) {
                 counted.all += 1;
                 if partition.materialised {
-                    counted.in_use += 1;
+                    counted.add(copies_of(cluster, executor, number, partition));
                     counted.without_primary += u64::from(partition.primary.is_none());
-                    let living = living_copies(cluster, partition);
-                    counted.short_of_copies += u64::from(living < copies);
                 }
             }
         }
         counted
+    }
+
+    fn add(&mut self, seen: v1::UnderReplicated) {
+        self.in_use += 1;
+        self.below_min_copies += u64::from(seen.in_sync < seen.min_copies);
+        if seen.in_sync >= seen.copies {
+            return;
+        }
+        self.short_of_copies += 1;
+        let missing = |seen: &v1::UnderReplicated| seen.copies.saturating_sub(seen.in_sync);
+        let place = self
+            .worst
+            .partition_point(|listed| missing(listed) >= missing(&seen));
+        self.worst.insert(place, seen);
+        self.worst.truncate(UNDER_REPLICATED_MAX);
+    }
+}
+
+fn copies_of(
+    cluster: &Cluster,
+    executor: &ExecutorRecord,
+    number: u32,
+    partition: &PartitionRecord,
+) -> v1::UnderReplicated {
+    v1::UnderReplicated {
+        executor: executor.config.name.to_string(),
+        partition: number,
+        in_sync: number_of(living_copies(cluster, partition)),
+        copies: executor.config.copies(),
+        min_copies: executor.config.effective_min_copies(),
     }
 }
 
@@ -109,5 +149,45 @@ fn loss_message(cluster: &Cluster, loss: &LossRecord) -> v1::Loss {
         }
         .to_owned(),
         at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(partition: u32, in_sync: u32) -> v1::UnderReplicated {
+        v1::UnderReplicated {
+            executor: "reports".to_owned(),
+            partition,
+            in_sync,
+            copies: 3,
+            min_copies: 2,
+        }
+    }
+
+    #[test]
+    fn each_partition_is_looked_at_and_those_that_miss_the_most_copies_are_named_first() {
+        let mut partitions = Partitions::default();
+        for (number, in_sync) in (0..).zip([3, 2, 1, 4, 2, 0]) {
+            partitions.add(seen(number, in_sync));
+        }
+        assert_eq!(partitions.in_use, 6);
+        assert_eq!(partitions.short_of_copies, 4);
+        assert_eq!(partitions.below_min_copies, 2);
+        let named: Vec<u32> = partitions.worst.iter().map(|seen| seen.partition).collect();
+        assert_eq!(named, [5, 2, 1, 4]);
+    }
+
+    #[test]
+    fn of_many_a_few_are_named_and_all_are_counted() {
+        let mut partitions = Partitions::default();
+        for number in 0..1000 {
+            partitions.add(seen(number, 2));
+        }
+        partitions.add(seen(1000, 1));
+        assert_eq!(partitions.short_of_copies, 1001);
+        assert_eq!(partitions.worst.len(), UNDER_REPLICATED_MAX);
+        assert_eq!(partitions.worst[0].partition, 1000);
     }
 }

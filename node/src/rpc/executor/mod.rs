@@ -100,7 +100,7 @@ impl ExecutorService for ExecutorServiceImpl {
         &self,
         request: Request<v1::SubmitRequest>,
     ) -> Result<Response<v1::SubmitResponse>, Status> {
-        let wait = wait_of(request.get_ref().wait.as_ref()).map_err(ApiError::into_status)?;
+        let wait = wait_of(request.get_ref().wait.as_ref(), Duration::ZERO)?;
         let call = self.call(&request, wait);
         respond(submit::submit(&self.api, call, request.into_inner(), wait).await)
     }
@@ -146,7 +146,7 @@ impl ExecutorService for ExecutorServiceImpl {
         &self,
         request: Request<v1::RetrieveResultRequest>,
     ) -> Result<Response<v1::RetrieveResultResponse>, Status> {
-        let wait = wait_of(request.get_ref().wait.as_ref()).map_err(ApiError::into_status)?;
+        let wait = wait_of(request.get_ref().wait.as_ref(), WAIT_MAX)?;
         let call = self.call(&request, wait);
         respond(retrieve::retrieve(&self.api, call, request.into_inner(), wait).await)
     }
@@ -163,7 +163,7 @@ impl ExecutorService for ExecutorServiceImpl {
         &self,
         request: Request<v1::RetrieveAndDisposeRequest>,
     ) -> Result<Response<v1::RetrieveAndDisposeResponse>, Status> {
-        let wait = wait_of(request.get_ref().wait.as_ref()).map_err(ApiError::into_status)?;
+        let wait = wait_of(request.get_ref().wait.as_ref(), WAIT_MAX)?;
         let call = self.call(&request, wait);
         respond(retrieve::retrieve_and_dispose(&self.api, call, request.into_inner(), wait).await)
     }
@@ -185,11 +185,15 @@ impl ExecutorService for ExecutorServiceImpl {
     }
 }
 
-/// How long the caller wants to wait for an outcome; bounded, since SDKs ask again.
-fn wait_of(wait: Option<&ringhold_proto::WireDuration>) -> Result<Duration, ApiError> {
+/// How long the caller wants to wait for an outcome; bounded, since SDKs ask again, and by the call's own deadline later.
+fn wait_of(
+    wait: Option<&ringhold_proto::WireDuration>,
+    absent: Duration,
+) -> Result<Duration, Status> {
     let Some(wait) = wait else {
-        return Ok(Duration::ZERO);
+        return Ok(absent);
     };
-    let wait = millis_from_duration("wait", wait)?;
+    let wait =
+        millis_from_duration("wait", wait).map_err(|error| ApiError::from(error).into_status())?;
     Ok(Duration::from_millis(wait.0).min(WAIT_MAX))
 }

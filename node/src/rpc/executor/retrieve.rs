@@ -139,10 +139,12 @@ impl Operation for Retrieve {
 
     async fn there(&self, mut onward: Onward, _tries: u32) -> Result<Self::Answer, ApiError> {
         let clock = crate::clock::Clock;
-        let wait = self.wait_until.map(|tick| {
-            let left = clock.until(tick).as_millis();
-            duration_from_millis(Millis(u64::try_from(left).unwrap_or(u64::MAX)))
-        });
+        // Stated also when it is none: an absent one would be as long as the call's deadline.
+        let left = self
+            .wait_until
+            .map_or(0, |tick| clock.until(tick).as_millis());
+        let left = Millis(u64::try_from(left).unwrap_or(u64::MAX));
+        let wait = Some(duration_from_millis(left));
         let Some(name) = &self.dispose else {
             let request = v1::RetrieveResultRequest {
                 cluster_id: None,
