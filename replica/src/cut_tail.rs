@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use ringhold_ringbuffer::LogEntry;
-use ringhold_types::{ChangeKind, ReplicaId, Term, Tick};
+use ringhold_types::{ChangeKind, MemberId, ReplicaId, StartNonce, Term, Tick};
 
 use crate::context::Context;
 use crate::core::Core;
@@ -18,6 +18,9 @@ use crate::message::{PeerMessage, TailReply, TailRequest};
 use crate::primary::{Phase, Primary};
 use crate::rules::Rules;
 
+/// A peer that was asked this often for the next piece of its tail, and is silent, is not waited for.
+const SILENCES_MAX: u32 = 3;
+
 /// The search for a cut tail.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asking {
@@ -25,6 +28,10 @@ pub(crate) struct Asking {
     answers: BTreeMap<ReplicaId, TailReply>,
     /// The peer whose tail is being taken.
     taking: Option<ReplicaId>,
+    /// How often that peer was asked since it last answered.
+    silences: u32,
+    /// The process start of that peer in which it said what it holds.
+    taken_start: StartNonce,
     /// When everybody who matters is asked (again).
     ask_at: Tick,
 }
@@ -34,8 +41,52 @@ impl Asking {
         Self {
             answers: BTreeMap::new(),
             taking: None,
+            silences: 0,
+            taken_start: StartNonce::ZERO,
             ask_at: now,
         }
+    }
+
+    /// What a peer said no longer counts, and who gives the tail is decided again.
+    fn forget(&mut self, peer: ReplicaId, now: Tick) {
+        self.answers.remove(&peer);
+        if self.taking == Some(peer) {
+            self.taking = None;
+        }
+        self.ask_at = now;
+    }
+
+    /// A process started anew: its disk may hold less than it said.
+    pub(crate) fn restarted(&mut self, member: MemberId, now: Tick) {
+        let said: Vec<ReplicaId> = self.answers.keys().copied().chain(self.taking).collect();
+        for peer in said.into_iter().filter(|peer| peer.member == member) {
+            self.forget(peer, now);
+        }
+    }
+
+    /// A peer answered. An answer of another process start of it, which may hold less, undoes what was decided on the former
+    /// one.
+    fn heard(&mut self, peer: ReplicaId, reply: TailReply, now: Tick) {
+        let former = self.answers.get(&peer).map(|answer| answer.start);
+        if former.is_some_and(|start| start != reply.start) || self.taking_from(peer, &reply) {
+            self.forget(peer, now);
+        }
+        self.silences = 0;
+        self.answers.insert(peer, reply);
+    }
+
+    /// This peer's tail is taken, as the process that started so told of it.
+    fn take_from(&mut self, peer: ReplicaId, start: StartNonce) {
+        if self.taking != Some(peer) {
+            self.silences = 0;
+        }
+        self.taking = Some(peer);
+        self.taken_start = start;
+    }
+
+    /// Whether the tail of this very peer is being taken, and another process of it answers.
+    fn taking_from(&self, peer: ReplicaId, reply: &TailReply) -> bool {
+        self.taking == Some(peer) && self.taken_start != reply.start
     }
 
     pub(crate) const fn deadline(&self) -> Tick {
@@ -47,6 +98,10 @@ impl Asking {
         if self.ask_at > context.now {
             return;
         }
+        if let Some(silent) = self.taking.filter(|_| self.silences >= SILENCES_MAX) {
+            self.forget(silent, context.now);
+        }
+        self.silences += 1;
         self.ask_at = context.now.after(context.shared.timing.resend);
         let others = core.configuration.in_sync.iter().copied();
         let asked: Vec<ReplicaId> = match self.taking {
@@ -68,12 +123,14 @@ impl Asking {
         let seats = core.configuration.in_sync.iter();
         let mut others = seats.filter(|peer| **peer != core.id).peekable();
         others.peek()?;
-        let whole = self.answers.values().any(|reply| !reply.cut_mark);
+        let seated = |peer: &ReplicaId| core.configuration.is_in_sync(*peer);
+        let mut answers = self.answers.iter().filter(|(peer, _)| seated(peer));
+        let whole = answers.clone().any(|(_, reply)| !reply.cut_mark);
         if !whole && !others.all(|peer| self.answers.contains_key(peer)) {
             return None;
         }
-        self.answers
-            .iter()
+        answers
+            .by_ref()
             .max_by_key(|(_, reply)| (reply.last_term, reply.summary.last))
             .map(|(peer, _)| *peer)
     }
@@ -92,7 +149,7 @@ impl Primary {
             return;
         };
         if core.configuration.is_in_sync(from) && from != core.id {
-            asking.answers.insert(from, reply);
+            asking.heard(from, reply, context.now);
             asking.ask_at = asking
                 .ask_at
                 .min(context.now.after(context.shared.timing.resend));
@@ -116,6 +173,8 @@ impl Primary {
         let Phase::Asking(asking) = &mut self.phase else {
             return false;
         };
+        let seated = |peer: &ReplicaId| core.configuration.is_in_sync(*peer);
+        asking.taking = asking.taking.filter(seated);
         let Some(best) = asking.taking.or_else(|| asking.best(core)) else {
             return false;
         };
@@ -127,7 +186,7 @@ impl Primary {
             self.begin_term(core, context);
             return true;
         }
-        asking.taking = Some(best);
+        asking.take_from(best, reply.start);
         match take_piece(core, context, &reply) {
             Piece::Taken => context.note(Note::TailTaken(core.partition)),
             Piece::AskAgain => {}
@@ -218,6 +277,7 @@ pub(crate) fn answer_request<R: Rules>(
     let last_term: Term = core.log.last_term();
     let reply = TailReply {
         fence: core.fence(context, request.fence.from),
+        start: context.shared.start,
         cut_mark: core.cut_mark.is_carried(),
         summary: core.log.summary(core.commit),
         last_term,

@@ -173,6 +173,8 @@ pub struct TailRequest {
 pub struct TailReply {
     /// Who, to whom, in which term.
     pub fence: Fence,
+    /// The peer's process start: after another one it may hold less.
+    pub start: StartNonce,
     /// Whether this peer's own tail was cut.
     pub cut_mark: bool,
     /// Where the peer's terms begin.

@@ -147,6 +147,9 @@ impl Primary {
         context: &Context<'_, R>,
         member: ringhold_types::MemberId,
     ) {
+        if let Phase::Asking(asking) = &mut self.phase {
+            asking.restarted(member, context.now);
+        }
         let next = core.log.last().next();
         for (peer, progress) in &mut self.peers {
             if peer.member == member {

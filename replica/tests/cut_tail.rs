@@ -191,3 +191,88 @@ fn a_learner_whose_whole_log_was_cut_is_marked_and_gets_no_seat_before_it_is_who
     assert_eq!(world.role(3), Some(RoleView::Leading));
     assert_eq!(world.at(3).ring().undisposed(), 6);
 }
+
+/// Tasks of the long tail, each of which is a piece of its own.
+const LONG_TAIL: u64 = 8;
+
+/// Members 1 and 3 hold several pieces that member 2 may have acknowledged, for its tail was cut; nobody has heard yet that
+/// they are committed, else they would not keep as much.
+fn asks_for_a_long_tail() -> World<Sound> {
+    let mut world = World::new(3, 3, Persistence::Fsync);
+    world.run(1_000);
+    world.isolate(2);
+    for key in 0..LONG_TAIL {
+        let mut long = task(&format!("k{key}"));
+        if let TaskCall::Handler { payload, .. } = &mut long.call {
+            *payload = vec![7; limits::PREPARE_BYTES_MAX * 2 / 3].into();
+        }
+        world.submit_task(1, long);
+        world.settle();
+    }
+    world.kill(2);
+    world.nodes.get_mut(&2).unwrap().cut_mark = true;
+    world.restart(2);
+    world.heal();
+    world
+}
+
+/// Delivers one message after the other until member 2 has a piece of the tail, and says whose it is.
+fn deliver_until_a_piece_is_taken(world: &mut World<Sound>) -> u64 {
+    loop {
+        let (from, to, message) = world.network.pop_front().unwrap();
+        world.event(to.0, Event::Message { from, message });
+        if world.noted(2, Note::TailTaken(P)) {
+            return from.0;
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_dies_while_its_tail_is_taken_is_not_waited_for() {
+    let mut world = asks_for_a_long_tail();
+    let last = world.at(1).last();
+    world.nominate(2);
+    let giver = deliver_until_a_piece_is_taken(&mut world);
+    assert!(world.at(2).last() < last, "there is more to take");
+    world.kill(giver);
+    world.run(2_000);
+    assert!(world.at(2).last() > last, "another peer gave the rest");
+    // And again, where its seat is taken away meanwhile.
+    world.down.insert(giver);
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(giver)));
+    world.run(4_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert_eq!(world.at(2).ring().undisposed(), LONG_TAIL);
+    world.assert_equal_rings();
+}
+
+#[test]
+fn a_peer_that_restarts_with_a_cut_tail_of_its_own_no_longer_counts_as_whole() {
+    let mut world = asks_for_a_long_tail();
+    let last = world.at(1).last();
+    world.nominate(2);
+    let giver = deliver_until_a_piece_is_taken(&mut world);
+    let other = 4 - giver;
+    // The giver loses as much, and what it says now reaches the asker before anybody else does.
+    world.kill(giver);
+    let short = world.nodes[&2].disk.clone();
+    let node = world.nodes.get_mut(&giver).unwrap();
+    node.disk = short;
+    node.cut_mark = true;
+    world.cut.insert((2, other));
+    world.cut.insert((other, 2));
+    world.restart(giver);
+    world.run(1_000);
+    assert_eq!(
+        world.role(2),
+        Some(RoleView::TakingOver),
+        "one peer may still hold more"
+    );
+    assert!(!world.noted(2, Note::TookOver(P)));
+    world.heal();
+    world.run(4_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert!(world.at(2).last() > last);
+    assert_eq!(world.at(2).ring().undisposed(), LONG_TAIL);
+    world.assert_equal_rings();
+}

@@ -102,9 +102,10 @@ prop_compose! {
         last_term in number(),
         entries in vec(log_entry(), 0..3),
         base in number(),
+        start in number(),
     ) -> TailReply {
         TailReply {
-            fence, cut_mark, summary, last_term: Term(last_term), entries, base: Lsn(base),
+            fence, start: StartNonce(start), cut_mark, summary, last_term: Term(last_term), entries, base: Lsn(base),
         }
     }
 }

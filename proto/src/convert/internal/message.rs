@@ -215,6 +215,7 @@ impl From<&TailReply> for wire::TailReply {
             last_term: reply.last_term.get(),
             entries: reply.entries.iter().map(Into::into).collect(),
             base: reply.base.0,
+            start: reply.start.0,
         }
     }
 }
@@ -230,6 +231,7 @@ impl TryFrom<wire::TailReply> for TailReply {
             last_term: Term(message.last_term),
             entries: all(message.entries)?,
             base: Lsn(message.base),
+            start: StartNonce(message.start),
         })
     }
 }
