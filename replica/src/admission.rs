@@ -155,8 +155,12 @@ impl Primary {
         }
         let token = asked.token;
         match asked.request {
-            Request::Submit(_) => {
+            Request::Submit(ref submission) => {
+                // Behind others that wait for room; what is stored already needs none.
                 let blocked = !self.held.room.is_empty();
+                if blocked && self.find_duplicate(core, context, token, &submission.task) {
+                    return;
+                }
                 let result = if blocked {
                     Submitted::Waits(asked)
                 } else {

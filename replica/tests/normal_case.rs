@@ -221,6 +221,27 @@ fn a_submit_that_waits_for_commits_is_not_told_that_the_ring_is_full() {
 }
 
 #[test]
+fn a_submit_that_is_stored_already_does_not_wait_behind_those_that_wait_for_room() {
+    let mut config = executor(Persistence::Memory, 1);
+    config.capacity = 1;
+    config.when_full = WhenFull::Wait;
+    let mut world = World::with_rules(Sound, 2, 2, config);
+    world.run(1_000);
+    let stored = world.submit(1, "a");
+    world.run(100);
+    let waits = world.submit(1, "b");
+    world.run(100);
+    assert_eq!(world.reply(waits), None, "the ring is full");
+    let again = world.submit(1, "a");
+    world.run(100);
+    let Some(Reply::Submitted { reused, .. }) = world.reply(again) else {
+        panic!("it is stored, so it is answered");
+    };
+    assert!(reused);
+    assert_eq!(world.sequence(again), world.sequence(stored));
+}
+
+#[test]
 fn a_pool_gives_as_many_slots_as_it_has() {
     let mut config = executor(Persistence::Memory, 1);
     config.pool_size = 2;
