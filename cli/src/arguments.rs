@@ -100,6 +100,9 @@ pub struct ServerArguments {
     /// Address for health, readiness and metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub http_address: Option<String>,
+    /// Host under which others reach those addresses; needed where they are 0.0.0.0 or [::].
+    #[arg(long, value_name = "HOST")]
+    pub advertise_host: Option<String>,
     /// Peer addresses of members to find the cluster by.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub join: Vec<String>,

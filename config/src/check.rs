@@ -18,13 +18,14 @@ pub(crate) const CLUSTER_NAME: &str = "cluster-name";
 /// The top of a configuration.
 const ROOT_KEYS: [&str; 3] = [CLUSTER_NAME, MEMBER, EXECUTORS];
 /// The settings of a member.
-pub(crate) const MEMBER_KEYS: [&str; 10] = [
+pub(crate) const MEMBER_KEYS: [&str; 11] = [
     "name",
     "zone",
     "data-dir",
     "client-address",
     "peer-address",
     "http-address",
+    "advertise-host",
     "join",
     "expect",
     "insecure",
@@ -87,6 +88,7 @@ fn read_member_setting(member: &mut MemberConfig, entry: &Entry, report: &mut Re
         "client-address" => address(&mut member.client_address, report),
         "peer-address" => address(&mut member.peer_address, report),
         "http-address" => address(&mut member.http_address, report),
+        "advertise-host" => member.advertise_host = read::text(entry, report),
         "join" => member.join = join(entry, report),
         "expect" => {
             member.expect = read::number(entry, report);

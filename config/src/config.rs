@@ -44,6 +44,8 @@ pub struct MemberConfig {
     pub peer_address: Address,
     /// Health, readiness and metrics. Default 127.0.0.1:7402.
     pub http_address: Address,
+    /// The host, by name or number, under which others reach the three addresses; `None`: the one that is bound.
+    pub advertise_host: Option<String>,
     /// Peer addresses of members to find the cluster by.
     pub join: Vec<Address>,
     /// How many members found a new cluster together; `None` means as many as `join` lists, at least 1.
@@ -63,6 +65,7 @@ impl Default for MemberConfig {
             client_address: Address("127.0.0.1:7400".to_owned()),
             peer_address: Address("127.0.0.1:7401".to_owned()),
             http_address: Address("127.0.0.1:7402".to_owned()),
+            advertise_host: None,
             join: Vec::new(),
             expect: None,
             insecure: false,

@@ -113,6 +113,7 @@ fn member_settings(member: &MemberConfig) -> Settings {
     };
     optional("name", &member.name);
     optional("zone", &member.zone);
+    optional("advertise-host", &member.advertise_host);
     let join = member.join.iter().map(ToString::to_string).collect();
     settings.extend([
         (

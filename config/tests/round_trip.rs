@@ -44,6 +44,7 @@ fn member() -> impl Strategy<Value = MemberConfig> {
         option::of(text()),
         text(),
         option::of(1_u32..9),
+        option::of(text()),
     );
     (addresses, flags, join, rest).prop_map(|(addresses, flags, join, rest)| MemberConfig {
         name: rest.0,
@@ -52,6 +53,7 @@ fn member() -> impl Strategy<Value = MemberConfig> {
         client_address: addresses.0,
         peer_address: addresses.1,
         http_address: addresses.2,
+        advertise_host: rest.4,
         join,
         expect: rest.3,
         insecure: flags.0,

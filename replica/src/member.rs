@@ -136,6 +136,7 @@ impl<R: Rules> Member<R> {
                 self.shared.drains = drains;
                 self.dirty.extend(self.replicas.keys().copied());
             }
+            Event::Ending => self.shared.pools.close(),
             Event::HandOver { partition, to } => {
                 self.with_replica(now, partition, effects, |replica, context| {
                     if let Role::Primary(primary) = &mut replica.role {

@@ -7,6 +7,8 @@ use ringhold_types::{ExecutorId, PartitionKey, PartitionNumber};
 /// Partitions with something to start, per executor, and where the last turn ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pools {
+    /// Nothing more is started: the member ends.
+    closed: bool,
     pools: BTreeMap<ExecutorId, Pool>,
 }
 
@@ -30,8 +32,16 @@ impl Pools {
         }
     }
 
+    /// Nothing more is started here.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
+    }
+
     /// Executors with something to start.
     pub(crate) fn executors(&self) -> Vec<ExecutorId> {
+        if self.closed {
+            return Vec::new();
+        }
         self.pools
             .iter()
             .filter(|(_, pool)| !pool.ready.is_empty())
@@ -46,6 +56,9 @@ impl Pools {
 
     /// The next partition in turn.
     pub(crate) fn next(&mut self, executor: ExecutorId) -> Option<PartitionKey> {
+        if self.closed {
+            return None;
+        }
         let pool = self.pools.get_mut(&executor)?;
         let after = pool.last.and_then(|last| {
             let mut later = pool
@@ -86,5 +99,14 @@ mod tests {
         assert_eq!(turns, [1, 2, 3, 1, 2]);
         pools.withdraw(partition(3));
         assert_eq!(pools.next(ExecutorId(1)), Some(partition(1)));
+    }
+
+    #[test]
+    fn nothing_is_started_once_the_member_ends() {
+        let mut pools = Pools::default();
+        pools.offer(partition(1));
+        pools.close();
+        assert_eq!(pools.executors(), []);
+        assert_eq!(pools.next(ExecutorId(1)), None);
     }
 }

@@ -109,6 +109,7 @@ fn show(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
                     "client_address": member.client_address.as_str(),
                     "peer_address": member.peer_address.as_str(),
                     "http_address": member.http_address.as_str(),
+                    "advertise_host": member.advertise_host,
                     "join": member.join.iter().map(|address| address.as_str()).collect::<Vec<_>>(),
                     "expect": member.effective_expect(),
                     "insecure": member.insecure,

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use ringhold_node::{ExecutorConfig, Member};
 use ringhold_types::ErrorCode;
 use serde_json::json;
@@ -16,9 +16,6 @@ use crate::{output, signals};
 const CLIENT_ADDRESS: &str = "127.0.0.1:7400";
 /// An address of which the system picks the port.
 const ANY_ADDRESS: &str = "127.0.0.1:0";
-/// How often the cluster is started anew when another program took a port in between.
-const STARTS_MAX: u32 = 5;
-
 pub(super) async fn run(arguments: &DevArguments, format: Format) -> Result<Exit, Failure> {
     let members = start(arguments).await?;
     banner(arguments, &members, format)?;
@@ -33,7 +30,7 @@ pub(super) async fn run(arguments: &DevArguments, format: Format) -> Result<Exit
         (reason, place, _) = fatal => Some((members[place].name().to_owned(), reason)),
     };
     output::say("stopping");
-    futures_util::future::join_all(members.into_iter().map(Member::shutdown)).await;
+    join_all(members.into_iter().map(Member::shutdown)).await;
     match fallen {
         None => Ok(Exit::Ok),
         Some((name, reason)) => Err(Failure::new(
@@ -45,18 +42,6 @@ pub(super) async fn run(arguments: &DevArguments, format: Format) -> Result<Exit
 }
 
 async fn start(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
-    let mut tries = 1;
-    loop {
-        match start_once(arguments).await {
-            Err(failure) if failure.code == ErrorCode::AddressInUse && tries < STARTS_MAX => {
-                tries += 1;
-            }
-            other => return other,
-        }
-    }
-}
-
-async fn start_once(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
     let failed = |error: std::io::Error| Failure::io("find a free port", &error);
     let peers: Vec<TcpListener> = (0..arguments.members)
         .map(|_| TcpListener::bind(ANY_ADDRESS))
@@ -66,16 +51,11 @@ async fn start_once(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
         .iter()
         .map(|peer| Ok(peer.local_addr().map_err(failed)?.to_string()));
     let join: Vec<String> = addresses.collect::<Result<_, Failure>>()?;
-    let well_known = TcpListener::bind(CLIENT_ADDRESS).is_ok();
-    drop(peers);
+    // Another program may have it, `dev` itself perhaps; then the system picks one.
+    let mut well_known = TcpListener::bind(CLIENT_ADDRESS).ok();
     // Each backup needs a member of its own.
     let durability = u32::from(arguments.members > 1);
-    let starts = (1..=arguments.members).zip(&join).map(|(number, peer)| {
-        let client = if number == 1 && well_known {
-            CLIENT_ADDRESS
-        } else {
-            ANY_ADDRESS
-        };
+    let starts = (1..=arguments.members).zip(peers).map(|(number, peer)| {
         let executor = ExecutorConfig::new("default")
             .durability(durability)
             .allow_binary("*");
@@ -84,10 +64,13 @@ async fn start_once(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
             .cluster("dev")
             .join(join.clone())
             .expect(arguments.members)
-            .client_address(client)
-            .peer_address(peer)
+            .client_address(ANY_ADDRESS)
+            .peer_listener(peer)
             .http_address(ANY_ADDRESS)
             .executor(executor);
+        if let Some(listener) = well_known.take() {
+            builder = builder.client_listener(listener);
+        }
         if let Some(directory) = directory(arguments, number) {
             builder = builder.data_dir(directory);
         }

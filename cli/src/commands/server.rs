@@ -78,6 +78,8 @@ fn configuration(arguments: &ServerArguments) -> Result<Config, Failure> {
     if let Some(directory) = &arguments.data_dir {
         member.data_dir.clone_from(directory);
     }
+    let host = arguments.advertise_host.clone();
+    member.advertise_host = host.or(member.advertise_host.take());
     member.name = arguments.name.clone().or(member.name.take());
     member.zone = arguments.zone.clone().or(member.zone.take());
     member.expect = arguments.expect.or(member.expect);
@@ -110,6 +112,9 @@ pub(super) fn builder(config: &Config) -> Result<MemberBuilder, Failure> {
         .insecure(member.insecure);
     if let Some(zone) = &member.zone {
         builder = builder.zone(zone);
+    }
+    if let Some(host) = &member.advertise_host {
+        builder = builder.advertise_host(host);
     }
     let mut patterns = Vec::new();
     for (name, template) in &config.executors {

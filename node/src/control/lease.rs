@@ -1,7 +1,7 @@
 //! Heartbeats out, leases in: every member tells every voter that it is here, and the leader's answer carries the lease of
 //! lone primaries (PROTOCOL §2). The same turn lets the leader judge who is down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use ringhold_types::limits::HEARTBEAT;
 use ringhold_types::{ControlIndex, MemberId, StartNonce, Tick};
 use tokio::time::MissedTickBehavior;
 
+use super::beat::{self, BeatStream};
 use super::core::Core;
 use super::detector::{Verdict, Watched};
-use super::peers::Lane;
 use super::propose;
 use super::types::member;
 
@@ -42,20 +42,26 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut interval = tokio::time::interval(Duration::from_millis(HEARTBEAT.0));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = BTreeSet::new();
+    let mut open = BTreeMap::new();
     let mut answers = FuturesUnordered::new();
     let mut judging = None;
     loop {
         tokio::select! {
             () = core.until_stopped() => return,
-            Some(voter) = answers.next(), if !answers.is_empty() => {
+            Some((voter, stream)) = answers.next(), if !answers.is_empty() => {
                 unanswered.remove(&voter);
+                if let Some(stream) = stream {
+                    open.insert(voter, stream);
+                }
             }
             _ = interval.tick() => {
                 turn(&core, &mut judging);
-                for voter in voters(&core) {
+                let voters = voters(&core);
+                open.retain(|voter, _| voters.contains(voter));
+                for voter in voters {
                     // One at a time for each voter: a host that does not answer holds up nothing but its own.
                     if unanswered.insert(voter) {
-                        answers.push(beat(&core, voter));
+                        answers.push(beat(&core, voter, open.remove(&voter)));
                     }
                 }
             }
@@ -70,8 +76,12 @@ fn voters(core: &Core) -> Vec<MemberId> {
     voters.filter(|voter| *voter != core.own()).collect()
 }
 
-/// One heartbeat and its answer; says whose.
-async fn beat(core: &Core, voter: MemberId) -> MemberId {
+/// One heartbeat and its answer; says whose, and gives the stream back if it is still good.
+async fn beat(
+    core: &Core,
+    voter: MemberId,
+    open: Option<BeatStream>,
+) -> (MemberId, Option<BeatStream>) {
     let sent = core.clock.now();
     let request = wire::ControlHeartbeatRequest {
         envelope: Some(core.peers.envelope(voter)),
@@ -79,21 +89,18 @@ async fn beat(core: &Core, voter: MemberId) -> MemberId {
         applied: core.view().index.0,
         address: core.info.peer_address.clone(),
     };
-    let Ok(mut client) = core.peers.client(voter, Lane::Beat) else {
-        return voter;
-    };
+    let exchange = beat::exchange(core, voter, open, request);
     // No answer is what our missing lease and the detector are for.
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.heartbeat(request)).await;
-    if let Ok(Ok(answer)) = answer {
-        let answer = answer.into_inner();
-        // A voter made just now has heard of nobody else yet; through answers it knows the other voters from the start.
-        core.detector()
-            .hear(voter, StartNonce(answer.start), core.clock.now());
-        if let Some(lease) = answer.lease {
-            core.publisher.leased(sent, ControlIndex(lease.applied));
-        }
+    let Ok(Some((stream, answer))) = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await else {
+        return (voter, None);
+    };
+    // A voter made just now has heard of nobody else yet; through answers it knows the other voters from the start.
+    core.detector()
+        .hear(voter, StartNonce(answer.start), core.clock.now());
+    if let Some(lease) = answer.lease {
+        core.publisher.leased(sent, ControlIndex(lease.applied));
     }
-    voter
+    (voter, Some(stream))
 }
 
 /// The leader's own lease, and its judgement.

@@ -5,6 +5,7 @@
 //! what is applied. `bootstrap`, `detector`, `grants` and `voters` are pure decisions; `join`, `lease` and `keeper` are the
 //! loops around them; `log_store`, `state_machine` and `network` are openraft's three sides.
 
+mod beat;
 mod bootstrap;
 mod codec;
 mod core;

@@ -1,10 +1,12 @@
 //! What other members may ask of this one's control plane.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use openraft::errors::{Fatal, RaftError};
 use openraft::raft::{VoteRequest, VoteResponse};
 use ringhold_control::Command;
@@ -28,6 +30,8 @@ const PROPOSE_MAX: Duration = Duration::from_secs(60);
 /// Most bytes of a snapshot: about 200 for each of the million partitions that cluster state may have, and room to spare.
 const SNAPSHOT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+type HeartbeatAnswers =
+    Pin<Box<dyn Stream<Item = Result<wire::ControlHeartbeatResponse, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
 
 /// The service; mounted on the listener for peers.
@@ -211,23 +215,19 @@ impl RaftService for ControlService {
         }))
     }
 
-    async fn heartbeat(
+    type HeartbeatsStream = HeartbeatAnswers;
+
+    async fn heartbeats(
         &self,
-        request: Request<wire::ControlHeartbeatRequest>,
-    ) -> Answer<wire::ControlHeartbeatResponse> {
-        let mut request = request.into_inner();
-        let from = self.admit(request.envelope.take())?;
-        let start = StartNonce(request.start);
-        self.core
-            .detector()
-            .hear(from, start, self.core.clock.now());
-        self.core.peers.learn(from, &request.address);
-        let lease = lease::grant(&self.core, from, start);
-        Ok(Response::new(wire::ControlHeartbeatResponse {
-            lease: lease.map(|applied| wire::ControlLease { applied: applied.0 }),
-            leader: self.core.leader().map(|leader| leader.0),
-            start: self.core.fresh.0,
-        }))
+        request: Request<Streaming<wire::ControlHeartbeatRequest>>,
+    ) -> Answer<HeartbeatAnswers> {
+        let service = Self {
+            core: Arc::clone(&self.core),
+        };
+        let requests = request.into_inner();
+        // The first refusal ends the stream.
+        let answers = requests.map(move |request| service.heartbeat(request?));
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn discover(
@@ -279,6 +279,25 @@ impl RaftService for ControlService {
 }
 
 impl ControlService {
+    /// A sign of life, and its answer.
+    fn heartbeat(
+        &self,
+        mut request: wire::ControlHeartbeatRequest,
+    ) -> Result<wire::ControlHeartbeatResponse, Status> {
+        let from = self.admit(request.envelope.take())?;
+        let start = StartNonce(request.start);
+        self.core
+            .detector()
+            .hear(from, start, self.core.clock.now());
+        self.core.peers.learn(from, &request.address);
+        let lease = lease::grant(&self.core, from, start);
+        Ok(wire::ControlHeartbeatResponse {
+            lease: lease.map(|applied| wire::ControlLease { applied: applied.0 }),
+            leader: self.core.leader().map(|leader| leader.0),
+            start: self.core.fresh.0,
+        })
+    }
+
     fn hint(&self, leader: Option<MemberId>) -> wire::NotLeader {
         let address = match leader {
             Some(leader) if leader == self.core.own() => Some(self.core.info.peer_address.clone()),

@@ -1,6 +1,6 @@
 //! Configures a member in code. `ringhold server` uses the same builder, so both have one validator.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ pub struct MemberBuilder {
     pub(super) client_address: String,
     pub(super) peer_address: String,
     pub(super) http_address: String,
+    pub(super) advertise_host: Option<String>,
+    pub(super) client_listener: Option<TcpListener>,
+    pub(super) peer_listener: Option<TcpListener>,
     pub(super) executors: Vec<ExecutorConfig>,
     pub(super) templates: Templates,
     pub(super) handlers: Result<HandlerRegistry, StartError>,
@@ -52,6 +55,9 @@ impl Default for MemberBuilder {
             client_address: "127.0.0.1:0".to_owned(),
             peer_address: "127.0.0.1:0".to_owned(),
             http_address: "127.0.0.1:0".to_owned(),
+            advertise_host: None,
+            client_listener: None,
+            peer_listener: None,
             executors: Vec::new(),
             templates: Templates::default(),
             handlers: Ok(HandlerRegistry::with_echo()),
@@ -140,6 +146,31 @@ impl MemberBuilder {
     #[must_use]
     pub fn peer_address(mut self, address: impl Into<String>) -> Self {
         self.peer_address = address.into();
+        self
+    }
+
+    /// Serves clients on a socket that is bound already, in place of [`Self::client_address`].
+    #[must_use]
+    pub fn client_listener(mut self, listener: TcpListener) -> Self {
+        self.client_address = bound_address(&listener, self.client_address);
+        self.client_listener = Some(listener);
+        self
+    }
+
+    /// Serves members on a socket that is bound already, in place of [`Self::peer_address`]: several members of one program
+    /// know each other's ports before they start, and nobody can take one in between.
+    #[must_use]
+    pub fn peer_listener(mut self, listener: TcpListener) -> Self {
+        self.peer_address = bound_address(&listener, self.peer_address);
+        self.peer_listener = Some(listener);
+        self
+    }
+
+    /// The host, by name or number, under which clients and members reach it, where that is not what it binds: behind an
+    /// address translation, or with `0.0.0.0`.
+    #[must_use]
+    pub fn advertise_host(mut self, host: impl Into<String>) -> Self {
+        self.advertise_host = Some(host.into());
         self
     }
 
@@ -259,8 +290,33 @@ impl MemberBuilder {
             if !address.ip().is_loopback() && !self.insecure {
                 return Err(StartError::NotLoopback { address });
             }
+            if address.ip().is_unspecified() && self.advertise_host.is_none() {
+                let problem = format!(
+                    "{setting} {address} is every address of this machine, and others must be told one; \
+                     say under which host they reach it"
+                );
+                return Err(StartError::Setting {
+                    setting: "advertise-host",
+                    problem,
+                });
+            }
         }
-        Ok(())
+        self.check_advertised()
+    }
+
+    fn check_advertised(&self) -> Result<(), StartError> {
+        let is_host = |host: &str| {
+            let part =
+                |character: char| character.is_ascii_alphanumeric() || "-.:_%".contains(character);
+            !host.is_empty() && host.chars().all(part)
+        };
+        match &self.advertise_host {
+            Some(host) if !is_host(host) => Err(StartError::Setting {
+                setting: "advertise-host",
+                problem: format!("{host:?} is no host, by name or number, without a port"),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Members that must answer before a new cluster is made.
@@ -268,4 +324,11 @@ impl MemberBuilder {
         let named = u32::try_from(self.join.len()).unwrap_or(u32::MAX);
         self.expect.unwrap_or(named.max(1))
     }
+}
+
+/// Where a socket is bound: it is judged like an address in writing.
+fn bound_address(listener: &TcpListener, otherwise: String) -> String {
+    listener
+        .local_addr()
+        .map_or(otherwise, |address| address.to_string())
 }

@@ -3,11 +3,29 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use ringhold_storage::DataDirectory;
+
 /// A random number, never zero.
 pub(super) fn random_number() -> io::Result<u64> {
     let mut bytes = [0_u8; 8];
     rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_le_bytes(bytes).max(1))
+}
+
+/// Where a member keeps its data. Whoever may still write there holds it, so that the next process is kept out until then.
+pub(super) struct Home {
+    pub(super) directory: DataDirectory,
+    /// A directory of its own, removed with it, when none was given.
+    _scratch: Option<ScratchDirectory>,
+}
+
+impl Home {
+    pub(super) fn new(directory: DataDirectory, scratch: Option<ScratchDirectory>) -> Self {
+        Self {
+            directory,
+            _scratch: scratch,
+        }
+    }
 }
 
 /// A directory below the system's temporary one that goes when this is dropped.

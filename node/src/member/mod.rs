@@ -43,10 +43,7 @@ pub struct Member {
     partition_thread: Option<std::thread::JoinHandle<()>>,
     /// The member's threads; they end with it.
     _runtimes: runtimes::Runtimes,
-    /// Held until the end: gives the directory free for the next process.
-    directory: ringhold_storage::DataDirectory,
-    /// A directory of its own, removed with it, when none was given.
-    _scratch: Option<disk::ScratchDirectory>,
+    home: std::sync::Arc<disk::Home>,
 }
 
 impl std::fmt::Debug for Member {

@@ -1,16 +1,21 @@
 //! The member's own threads, so that what a user's program does on its runtime never delays a heartbeat.
 
+use std::thread::JoinHandle;
+
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 
 use super::StartError;
+use crate::spawn;
 
-/// Threads for calls, Raft and pages: two, so that one long decode does not hold up a vote.
+/// Threads for clients' calls and pages: two, so that one long decode does not hold up the others.
 const RPC_THREADS: usize = 2;
 /// Blocking handlers that may run at once on a member, over all executors: the pools bound each executor already.
 const BLOCKING_THREADS_MAX: usize = 512;
 
 /// Runtimes that end with the member.
 pub(super) struct Runtimes {
+    control: OwnThread,
     rpc: Option<Runtime>,
     execution: Option<Runtime>,
 }
@@ -30,12 +35,19 @@ impl Runtimes {
             .build()
             .map_err(StartError::Thread)?;
         Ok(Self {
+            control: OwnThread::start("ringhold-control").map_err(StartError::Thread)?,
             rpc: Some(rpc),
             execution: Some(execution),
         })
     }
 
-    /// For calls, Raft and pages.
+    /// For Raft, heartbeats and what peers send: one thread, which no client's call holds up. With several, most of what an
+    /// idle member costs is that they wake each other.
+    pub(super) fn control(&self) -> Handle {
+        self.control.handle.clone()
+    }
+
+    /// For calls and pages.
     pub(super) fn rpc(&self) -> Handle {
         self.rpc
             .as_ref()
@@ -63,5 +75,29 @@ impl Drop for Runtimes {
         {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// A runtime of one thread, which ends when this is dropped.
+struct OwnThread {
+    handle: Handle,
+    _until_dropped: oneshot::Sender<()>,
+    _thread: JoinHandle<()>,
+}
+
+impl OwnThread {
+    fn start(name: &str) -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (until_dropped, dropped) = oneshot::channel::<()>();
+        let thread = spawn::thread(name, move || {
+            // Nothing is ever sent: the sender's end is the sign.
+            let _dropped = runtime.block_on(dropped);
+        })?;
+        Ok(Self {
+            handle,
+            _until_dropped: until_dropped,
+            _thread: thread,
+        })
     }
 }

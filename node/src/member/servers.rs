@@ -9,6 +9,7 @@ use ringhold_proto::v1::cluster_service_server::ClusterServiceServer;
 use ringhold_proto::v1::executor_service_server::ExecutorServiceServer;
 use ringhold_types::limits;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -51,11 +52,17 @@ impl Listeners {
         }
     }
 
-    /// Binds the three addresses of a builder.
-    pub(super) async fn bind(builder: &MemberBuilder) -> Result<Self, StartError> {
+    /// Binds the three addresses of a builder, unless it brings a bound socket.
+    pub(super) async fn bind(builder: &mut MemberBuilder) -> Result<Self, StartError> {
         Ok(Self {
-            client: bind("client-address", &builder.client_address).await?,
-            peer: bind("peer-address", &builder.peer_address).await?,
+            client: match builder.client_listener.take() {
+                Some(bound) => serve_on("client-address", bound)?,
+                None => bind("client-address", &builder.client_address).await?,
+            },
+            peer: match builder.peer_listener.take() {
+                Some(bound) => serve_on("peer-address", bound)?,
+                None => bind("peer-address", &builder.peer_address).await?,
+            },
             http: bind("http-address", &builder.http_address).await?,
         })
     }
@@ -71,6 +78,20 @@ async fn bind(setting: &'static str, address: &str) -> Result<TcpListener, Start
         })
 }
 
+fn serve_on(
+    setting: &'static str,
+    bound: std::net::TcpListener,
+) -> Result<TcpListener, StartError> {
+    let address = bound.local_addr().map(|it| it.to_string());
+    let listener = bound.set_nonblocking(true);
+    let listener = listener.and_then(|()| TcpListener::from_std(bound));
+    listener.map_err(|source| StartError::Bind {
+        setting,
+        address: address.unwrap_or_default(),
+        source,
+    })
+}
+
 /// The address that a listener has in the end, which the system may have picked.
 fn address_of(listener: &TcpListener) -> SocketAddr {
     listener
@@ -78,8 +99,9 @@ fn address_of(listener: &TcpListener) -> SocketAddr {
         .expect("a bound socket has an address")
 }
 
-/// Serves members.
-pub(super) fn serve_peers(listener: TcpListener, routes: Routes) -> Serving {
+/// Serves members, on a runtime of their own.
+pub(super) fn serve_peers(runtime: &Handle, listener: TcpListener, routes: Routes) -> Serving {
+    let _inside = runtime.enter();
     let (stop, stopped) = watch::channel(false);
     let server = Server::builder()
         .tcp_nodelay(true)

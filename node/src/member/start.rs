@@ -1,6 +1,7 @@
 //! How a member starts, top to bottom, in this order: ports, directory, log, control plane, replicas, calls.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,10 +11,12 @@ use ringhold_proto::internal::peer_service_server::PeerServiceServer;
 use ringhold_replica::RecoveredReplica;
 use ringhold_storage::{DataDirectory, DirectoryExpectation, RedbStore};
 use ringhold_types::{ClusterId, ExecutorConfig, MemberId, StartNonce, limits};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
-use super::disk::{ScratchDirectory, random_number};
+use super::disk::{Home, ScratchDirectory, random_number};
 use super::runtimes::Runtimes;
 use super::servers::{
     Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
@@ -46,15 +49,36 @@ const EXECUTOR_PATIENCE: Duration = Duration::from_secs(5);
 /// Starts a member on its own threads.
 pub(super) async fn start(builder: MemberBuilder) -> Result<Member, StartError> {
     let runtimes = Runtimes::start()?;
-    let rpc = runtimes.rpc();
-    let started = rpc.spawn(start_inside(builder, runtimes)).await;
-    started.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    on(&runtimes.rpc(), start_inside(builder, runtimes)).await
+}
+
+/// Runs `work` to its end on another runtime, where everything that it spawns stays. Dropped before, it ends the work: a
+/// start that nobody waits for any more leaves no half a member behind.
+async fn on<F>(runtime: &Handle, work: F) -> F::Output
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let mut done = {
+        let _inside = runtime.enter();
+        EndedWhenDropped(spawn::task("start", work))
+    };
+    let ended = (&mut done.0).await;
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// A task that ends with its owner.
+struct EndedWhenDropped<T>(JoinHandle<T>);
+
+impl<T> Drop for EndedWhenDropped<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What the parts of the start hand on.
 struct Ground {
-    directory: DataDirectory,
-    scratch: Option<ScratchDirectory>,
+    home: Arc<Home>,
     identity: Arc<PeerIdentity>,
     log: Option<OpenedLog>,
 }
@@ -64,19 +88,20 @@ async fn start_inside(
     runtimes: Runtimes,
 ) -> Result<Member, StartError> {
     let handlers = std::mem::replace(&mut builder.handlers, Ok(HandlerRegistry::new()))?;
-    let listeners = Listeners::bind(&builder).await?;
+    let listeners = Listeners::bind(&mut builder).await?;
     let addresses = listeners.addresses();
     let readiness = Arc::new(Readiness::default());
     let http = serve_pages(listeners.http, Arc::clone(&readiness));
     let mut ground = prepare_ground(&builder)?;
     let info = member_info(&builder, addresses, ground.identity.member);
     let options = control_options(&builder, &ground, info)?;
-    let (control, control_events) = ControlPlane::new(options).await?;
+    let (control, control_events) = on(&runtimes.control(), ControlPlane::new(options)).await?;
     readiness.joins(control.clone());
     let driver_place = Arc::new(OnceLock::new());
     let peer_service =
         PeerServiceImpl::new(Arc::clone(&ground.identity), Arc::clone(&driver_place));
     let peers = serve_peers(
+        &runtimes.control(),
         listeners.peer,
         Routes::new(control.raft_service()).add_service(
             PeerServiceServer::new(peer_service)
@@ -141,21 +166,25 @@ fn prepare_ground(builder: &MemberBuilder) -> Result<Ground, StartError> {
         start,
     };
     Ok(Ground {
-        directory,
-        scratch,
+        home: Arc::new(Home::new(directory, scratch)),
         identity: Arc::new(identity),
         log,
     })
 }
 
 fn member_info(builder: &MemberBuilder, addresses: Addresses, id: MemberId) -> MemberInfo {
+    let reached = |bound: SocketAddr| match &builder.advertise_host {
+        Some(host) if host.contains(':') => format!("[{host}]:{}", bound.port()),
+        Some(host) => format!("{host}:{}", bound.port()),
+        None => bound.to_string(),
+    };
     MemberInfo {
         id,
         name: builder.name.clone(),
         zone: builder.zone.clone(),
-        client_address: addresses.client.to_string(),
-        peer_address: addresses.peer.to_string(),
-        http_address: addresses.http.to_string(),
+        client_address: reached(addresses.client),
+        peer_address: reached(addresses.peer),
+        http_address: reached(addresses.http),
         witness: builder.witness,
         feature_level: FEATURE_LEVEL,
     }
@@ -166,14 +195,14 @@ fn control_options(
     ground: &Ground,
     member: MemberInfo,
 ) -> Result<ControlOptions, StartError> {
-    let metadata = RedbStore::open(ground.directory.metadata_path())?;
+    let metadata = RedbStore::open(ground.home.directory.metadata_path())?;
     Ok(ControlOptions {
         member,
         cluster_name: builder.cluster.clone(),
         join: builder.join.clone(),
         expect: builder.expected(),
         store: Arc::new(metadata),
-        known_cluster: ground.directory.identity().cluster,
+        known_cluster: ground.home.directory.identity().cluster,
         new_cluster: ClusterId(random_cluster().map_err(store::io_error)?),
         fresh: ground.identity.start,
         store_report: ground
@@ -196,7 +225,8 @@ async fn join(control: &ControlPlane, ground: &mut Ground) -> Result<ClusterId, 
     watcher.abort();
     joined?;
     let cluster = control.view().cluster.id().unwrap_or_default();
-    ground.directory.set_cluster(cluster)?;
+    let home = Arc::get_mut(&mut ground.home).expect("nobody else has it before there is a log");
+    home.directory.set_cluster(cluster)?;
     // A second set is impossible: a member joins once.
     let _only = ground.identity.cluster.set(cluster);
     Ok(cluster)
@@ -231,7 +261,7 @@ fn start_driver(
 ) -> Result<Running, StartError> {
     let opened = match ground.log.take() {
         Some(opened) => opened,
-        None => store::open_log(&ground.directory, cluster)?,
+        None => store::open_log(&ground.home.directory, cluster)?,
     };
     let member = ground.identity.member;
     let (log, recovered): (_, Vec<RecoveredReplica>) =
@@ -239,7 +269,7 @@ fn start_driver(
     let (reports, reports_receiver) = mpsc::channel(REPORTS_QUEUED_MAX);
     let options = ExecutionOptions {
         member,
-        scratch_directory: scratch_of(ground.directory.path()),
+        scratch_directory: scratch_of(ground.home.directory.path()),
         runtime: runtimes.execution(),
         environment: MemberEnvironment::of_this_process(),
     };
@@ -248,7 +278,7 @@ fn start_driver(
         member,
         start: ground.identity.start,
         recovered,
-        committer: Committer::start(log)?,
+        committer: Committer::start(log, Arc::clone(&ground.home))?,
         control: control.clone(),
         control_events,
         execution: execution.clone(),
@@ -317,7 +347,7 @@ async fn finish(
         "create-executors",
         create_executors(control.clone(), executors),
     );
-    let directory = ground.directory.path().to_owned();
+    let directory = ground.home.directory.path().to_owned();
     spawn::task(
         "end-earlier-drain",
         end_earlier_drain(control.clone(), member, directory),
@@ -344,8 +374,7 @@ async fn finish(
         ended: running.ended,
         partition_thread: Some(running.thread),
         _runtimes: runtimes,
-        directory: ground.directory,
-        _scratch: ground.scratch,
+        home: ground.home,
     })
 }
 

@@ -39,6 +39,7 @@ pub(super) async fn stop(mut member: Member) {
         let idle = |view: &MemberView| view.running_attempts == 0 && view.waiting_reports == 0;
         until(&member, ATTEMPTS_GRACE, idle).await;
     }
+    member.driver.notify(Event::Ending).await;
     let unfinished = member.execution.stop(HAND_BACK_GRACE).await;
     let reported = until(&member, REPORTS_GRACE, |view| view.waiting_reports == 0).await;
     if unfinished > 0 || !reported {
@@ -76,7 +77,7 @@ async fn note(member: &Member, cluster: &Cluster) -> bool {
     if cluster.members().get(&member.id).is_some_and(drained) {
         return true;
     }
-    if let Err(error) = set_mark(&mark_in(member.directory.path())) {
+    if let Err(error) = set_mark(&mark_in(member.home.directory.path())) {
         tracing::warn!(%error, "the drain cannot be noted, so nothing is handed over");
         return false;
     }

@@ -35,8 +35,6 @@ struct Batch {
 pub struct CommitterReport {
     /// Everything up to this token is on disk.
     pub persisted: PersistToken,
-    /// Partitions whose ring must be written again so that old segments can go.
-    pub copy_forward: Vec<PartitionKey>,
     /// Room on disk runs out: new tasks are refused, promised work still ends.
     pub nearly_full: bool,
     /// Set once: the log failed and the member must stop. A failed flush is never retried (DESIGN §3.5).
@@ -60,27 +58,47 @@ pub struct Committer {
     /// What the queue has no room for, in order.
     behind: VecDeque<Batch>,
     report: watch::Receiver<CommitterReport>,
+    copies: mpsc::Receiver<PartitionKey>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Committer {
-    /// Starts the thread, which owns `log` from now on.
+    /// Starts the thread, which owns `log` from now on. `home`, whatever keeps other processes out of the log's directory, is
+    /// let go only after the last write.
     ///
     /// # Errors
     /// [`CommitterError::Start`] when the operating system gives no thread.
-    pub fn start(log: Box<dyn RecordLog>) -> Result<Self, CommitterError> {
+    pub fn start<H: Send + 'static>(
+        log: Box<dyn RecordLog>,
+        home: H,
+    ) -> Result<Self, CommitterError> {
         let (batches, receiver) = mpsc::channel(BATCHES_QUEUED_MAX);
         let (reports, report) = watch::channel(CommitterReport::default());
+        let (wanted, copies) = mpsc::channel(COPY_FORWARD_MOST);
         let timer = Builder::new_current_thread().enable_time().build();
         let timer = timer.map_err(CommitterError::Start)?;
-        let thread = spawn::thread("ringhold-log", move || run(log, receiver, &reports, &timer))
-            .map_err(CommitterError::Start)?;
+        let ends = Ends {
+            batches: receiver,
+            reports,
+            copies: wanted,
+        };
+        let thread = spawn::thread("ringhold-log", move || {
+            run(log, ends, &timer);
+            drop(home);
+        })
+        .map_err(CommitterError::Start)?;
         Ok(Self {
             batches: Some(batches),
             behind: VecDeque::new(),
             report,
+            copies,
             thread: Some(thread),
         })
+    }
+
+    /// A partition whose ring must be written again so that old segments can go; each is told once, and a report follows it.
+    pub fn next_copy(&mut self) -> Option<PartitionKey> {
+        self.copies.try_recv().ok()
     }
 
     /// Hands records over; `token` is reported once they are on disk. Never waits: the caller has leases to keep.
@@ -139,23 +157,26 @@ impl Drop for Committer {
     }
 }
 
-fn run(
-    log: Box<dyn RecordLog>,
+/// The thread's ends of the channels.
+struct Ends {
     batches: mpsc::Receiver<Batch>,
-    reports: &watch::Sender<CommitterReport>,
-    timer: &Runtime,
-) {
+    reports: watch::Sender<CommitterReport>,
+    copies: mpsc::Sender<PartitionKey>,
+}
+
+fn run(log: Box<dyn RecordLog>, ends: Ends, timer: &Runtime) {
     let mut writer = Writer {
         log,
-        batches,
-        reports,
+        batches: ends.batches,
+        reports: &ends.reports,
+        copies: ends.copies,
         timer,
         written: PersistToken::default(),
     };
     if let Err(error) = writer.write_until_closed() {
         tracing::error!(%error, "the log failed; the member stops");
         let failed = Some(Arc::new(error));
-        reports.send_modify(|report| report.failed = failed);
+        ends.reports.send_modify(|report| report.failed = failed);
     }
 }
 
@@ -164,6 +185,7 @@ struct Writer<'a> {
     log: Box<dyn RecordLog>,
     batches: mpsc::Receiver<Batch>,
     reports: &'a watch::Sender<CommitterReport>,
+    copies: mpsc::Sender<PartitionKey>,
     /// Waits with a limit of time, for nothing else.
     timer: &'a Runtime,
     /// Everything up to this token was appended.
@@ -227,14 +249,25 @@ impl Writer<'_> {
             self.written = next.token;
         }
         self.log.sync()?;
-        let copy_forward = self.log.copy_forward_wanted(COPY_FORWARD_MOST);
+        self.ask_for_copies();
         let nearly_full = self.log.is_nearly_full();
         self.reports.send_modify(|report| {
             report.persisted = self.written;
-            report.copy_forward = copy_forward;
             report.nearly_full = nearly_full;
         });
         Ok(())
+    }
+
+    /// Asks for no more than the driver has room to hear: the log names each partition once.
+    fn ask_for_copies(&mut self) {
+        let room = self.copies.capacity();
+        if room == 0 {
+            return;
+        }
+        for partition in self.log.copy_forward_wanted(room) {
+            // There is room, as nobody else sends; a driver that is gone needs no copies.
+            let _gone = self.copies.try_send(partition);
+        }
     }
 
     /// Appends, waiting for room as long as the disk is full: what was handed over was promised to nobody yet, and nothing
@@ -246,7 +279,6 @@ impl Writer<'_> {
                     self.log.sync()?;
                     let written = self.written;
                     let is_news = self.reports.send_if_modified(|report| {
-                        report.copy_forward.clear();
                         let persisted = std::mem::replace(&mut report.persisted, written);
                         !std::mem::replace(&mut report.nearly_full, true) || persisted < written
                     });
@@ -317,6 +349,65 @@ mod tests {
         }
     }
 
+    /// A log that is written slowly, and looks at each flush whether its directory is still kept.
+    struct OfKeptDirectory {
+        log: MemoryLog,
+        home: std::sync::Weak<()>,
+    }
+
+    impl RecordLog for OfKeptDirectory {
+        fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
+            self.log.append(records)
+        }
+
+        fn sync(&mut self) -> Result<(), StorageError> {
+            assert_eq!(self.home.strong_count(), 1, "another process may write");
+            self.log.sync()
+        }
+
+        fn copy_forward_wanted(&mut self, most: usize) -> Vec<PartitionKey> {
+            self.log.copy_forward_wanted(most)
+        }
+
+        fn settle(&mut self) -> Result<(), StorageError> {
+            self.log.settle()
+        }
+
+        fn prepare(&mut self) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn is_nearly_full(&self) -> bool {
+            false
+        }
+
+        fn statistics(&self) -> LogStatistics {
+            self.log.statistics()
+        }
+    }
+
+    #[test]
+    fn a_directory_is_kept_until_the_last_write_and_then_let_go() {
+        let disk = MemoryDisk::default();
+        let home = Arc::new(());
+        let kept = Arc::downgrade(&home);
+        let log = OfKeptDirectory {
+            log: MemoryLog::open(&disk).0,
+            home: kept.clone(),
+        };
+        let mut committer = Committer::start(Box::new(log), home).expect("there is a thread");
+        for token in 1..=100 {
+            let records = vec![entry(1, token)];
+            let handed = committer.hand_over(records, PersistToken(token));
+            handed.expect("the thread runs");
+        }
+        let mut reports = committer.reports();
+        drop(committer);
+        assert_eq!(reports.borrow_and_update().persisted, PersistToken(100));
+        assert!(reports.borrow().failed.is_none());
+        assert_eq!(kept.strong_count(), 0);
+    }
+
     #[tokio::test]
     async fn a_full_disk_is_noticed_with_a_batch_and_room_without_one() {
         let full = Arc::new(AtomicBool::new(true));
@@ -325,7 +416,7 @@ mod tests {
             full: Arc::clone(&full),
             known_full: false,
         };
-        let mut committer = Committer::start(Box::new(log)).expect("starts");
+        let mut committer = Committer::start(Box::new(log), ()).expect("starts");
         let mut reports = committer.reports();
         let handed = committer.hand_over(Vec::new(), PersistToken(1));
         handed.expect("taken");
@@ -348,7 +439,7 @@ mod tests {
         };
         let opened = SegmentedLog::open_on(Arc::new(disk.clone()), Path::new("/data/log"), options);
         let (log, _) = opened.expect("opens");
-        Committer::start(Box::new(log)).expect("there is a thread")
+        Committer::start(Box::new(log), ()).expect("there is a thread")
     }
 
     fn records(lsn: u64) -> Vec<LogRecord> {

@@ -164,7 +164,10 @@ impl Driver {
             let mut effects = Effects::default();
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => {
+                    self.take_last_reports(&mut effects);
+                    return effects.fatal.map_or(Ok(()), Err);
+                }
                 () = self.next_event(&mut effects) => {}
             }
             self.drain(&mut effects);
@@ -180,6 +183,19 @@ impl Driver {
             self.perform(effects)?;
             self.tell_cleared_marks(now);
             self.publish();
+        }
+    }
+
+    /// What attempts reported before the end goes into the log, which is written out: an attempt that was handed back does
+    /// not count as cut short at the next start.
+    fn take_last_reports(&mut self, effects: &mut Effects) {
+        while let Ok(report) = self.reports.try_recv() {
+            self.on_attempt(report, effects);
+        }
+        self.machine.finish_turn(self.clock.now(), effects);
+        let last = std::mem::take(effects);
+        if let Err(reason) = self.perform(last) {
+            effects.fatal = Some(reason);
         }
     }
 
@@ -331,7 +347,7 @@ impl Driver {
             self.persisted = report.persisted;
             self.step(Event::Persisted(report.persisted), effects);
         }
-        for partition in report.copy_forward {
+        while let Some(partition) = self.committer.next_copy() {
             self.step(Event::CopyForward(partition), effects);
         }
     }
