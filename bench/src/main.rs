@@ -24,6 +24,7 @@ mod process;
 mod run;
 mod storage;
 mod watch;
+mod whole;
 
 use std::process::ExitCode;
 
@@ -45,8 +46,10 @@ const NOT_RUN: u8 = 8;
 enum Verdict {
     /// It does, or there is no bar.
     Kept,
-    /// It does not.
+    /// A measure is beyond its bar.
     Missed,
+    /// Work was lost, refused or did not end: whatever was measured says nothing.
+    Broken,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match bench(&arguments) {
+        Ok(Verdict::Broken) => ExitCode::from(MISSED),
         Ok(Verdict::Missed) if arguments.check => ExitCode::from(MISSED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

@@ -14,10 +14,11 @@ use rustix::process::Signal;
 use crate::arguments::{Arguments, FailoverArguments, Fault};
 use crate::cluster::Processes;
 use crate::machine::Machine;
+use crate::whole::wait_until_whole;
 use crate::{Verdict, executor, network, output};
 use probe::Probes;
 use report::{Hit, Report};
-use scene::{Target, choose, wait_until_whole};
+use scene::{Target, choose};
 
 /// Submits under way at once while the live tasks are stored.
 const STORING: usize = 256;
@@ -27,6 +28,8 @@ const NOT_BEFORE: Duration = Duration::from_secs(4_102_444_800);
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(60);
 /// Live tasks that are read again at the end.
 const SAMPLE: usize = 500;
+/// How often a target may change its kind before it is hit.
+const CHOICES_MAX: u32 = 10;
 
 /// Runs it.
 ///
@@ -49,9 +52,7 @@ pub(crate) async fn run(
     let live = store(&executor, failover).await?;
     let mut hits = Vec::new();
     for number in 1..=failover.kills {
-        wait_until_whole(&client).await?;
-        let target = choose(&client, failover.victim).await?;
-        let hit = hit(&mut processes, &client, &executor, &target, failover.fault).await;
+        let hit = hit_one(&mut processes, &client, &executor, failover).await;
         let hit = hit.with_context(|| format!("fault {number} of {}", failover.kills))?;
         output::say(format_args!(
             "{number}: {} to {}{}, primary of {} partitions: first acknowledgement after {} ms, whole after {} ms",
@@ -90,20 +91,42 @@ async fn store(executor: &Executor, failover: &FailoverArguments) -> anyhow::Res
         .context("cannot store the live tasks")
 }
 
-/// One fault, from before it to the whole cluster.
+/// Hits a member of the wanted kind, as it is at that very moment.
+async fn hit_one(
+    processes: &mut Processes,
+    client: &Client,
+    executor: &Executor,
+    failover: &FailoverArguments,
+) -> anyhow::Result<Hit> {
+    for _ in 0..CHOICES_MAX {
+        wait_until_whole(client).await?;
+        let target = choose(client, failover.victim).await?;
+        let hit = hit(processes, client, executor, &target, failover.fault).await?;
+        if let Some(hit) = hit {
+            return Ok(hit);
+        }
+    }
+    anyhow::bail!("the Raft leadership changed {CHOICES_MAX} times before a member could be hit")
+}
+
+/// One fault, from before it to the whole cluster; `None` if the target became another kind of member before it.
 async fn hit(
     processes: &mut Processes,
     client: &Client,
     executor: &Executor,
     target: &Target,
     fault: Fault,
-) -> anyhow::Result<Hit> {
+) -> anyhow::Result<Option<Hit>> {
     let place = processes
         .place_of(&target.name)
         .context("the member is one of ours")?;
     let probes = Probes::begin(client, executor, &target.led)?;
     probes.wait_for_all(RECOVERY_PATIENCE).await?;
-    let led = scene::led_now(client, &target.name).await?;
+    let now = scene::look_again(client, &target.name).await?;
+    if now.is_raft_leader != target.is_raft_leader || now.led.is_empty() {
+        return Ok(None);
+    }
+    let led = now.led;
     probes.fault(&led)?;
     let at = Instant::now();
     match fault {
@@ -124,14 +147,14 @@ async fn hit(
         processes.wait_until_ready(place).await?;
     }
     wait_until_whole(client).await?;
-    Ok(Hit {
+    Ok(Some(Hit {
         member: target.name.clone(),
         was_raft_leader: target.is_raft_leader,
         primary_partitions: led.len(),
         first_ack_ms: report::millis(acknowledged.first.saturating_duration_since(at)),
         all_acks_ms: report::millis(acknowledged.last.saturating_duration_since(at)),
         whole_ms: report::millis(at.elapsed()),
-    })
+    }))
 }
 
 /// How many of a sample of the live tasks the cluster does not show any more.

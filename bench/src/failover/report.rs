@@ -111,7 +111,9 @@ impl Report {
     }
 
     pub(super) const fn verdict(&self) -> Verdict {
-        if self.ok {
+        if self.lost_partitions > 0 || self.missing_tasks > 0 {
+            Verdict::Broken
+        } else if self.ok {
             Verdict::Kept
         } else {
             Verdict::Missed

@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::machine::Machine;
 use crate::process::Usage;
 use crate::watch::Watch;
+use crate::whole::wait_until_whole;
 use crate::{Verdict, executor, output};
 use life::Lives;
 use load::Load;
@@ -34,6 +35,7 @@ pub(crate) async fn run(arguments: &Arguments, run: &RunArguments) -> anyhow::Re
     let client = processes.client(load::most_in_flight(run)).await?;
     let executor = executor::create(&client, run.persistence, run.durability).await?;
     executor::touch_all(&client, &executor).await?;
+    wait_until_whole(&client).await?;
     let lives = Arc::new(Lives::new(
         client.clone(),
         executor,

@@ -109,13 +109,19 @@ impl Report {
         }
     }
 
-    /// Full load must remove nobody, and every life must end as it should.
+    /// Every life must end as it should, and full load must remove nobody: the cluster was whole before, so no partition
+    /// changes either.
     pub(super) fn verdict(&self) -> Verdict {
-        let undisturbed = self.disturbances.false_removals == 0;
-        if undisturbed && self.errors.is_empty() && self.unfinished == 0 && self.tasks > 0 {
-            Verdict::Kept
-        } else {
+        let Disturbances {
+            false_removals,
+            partition_changes,
+        } = self.disturbances;
+        if !self.errors.is_empty() || self.unfinished > 0 || self.tasks == 0 {
+            Verdict::Broken
+        } else if false_removals > 0 || partition_changes > 0 {
             Verdict::Missed
+        } else {
+            Verdict::Kept
         }
     }
 }
@@ -137,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn report(false_removals: u64) -> Report {
+    fn report(false_removals: u64, partition_changes: u64) -> Report {
         let run = RunArguments {
             persistence: Persistence::Fsync,
             in_flight: Some(64),
@@ -162,7 +168,7 @@ mod tests {
             unfinished: 0,
             disturbances: Disturbances {
                 false_removals,
-                partition_changes: 0,
+                partition_changes,
             },
         };
         Report::new(&run, &measured, Machine::look(Path::new("/")))
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_names_of_the_interface_are_there_with_their_units() {
-        let report = serde_json::to_value(report(0)).expect("it has a JSON form");
+        let report = serde_json::to_value(report(0, 0)).expect("it has a JSON form");
         assert_eq!(report["schema"], "ringhold.bench.run/1");
         assert_eq!(report["tasks_per_second"], 500.0);
         for name in ["p50", "p99", "p999"] {
@@ -189,7 +195,18 @@ mod tests {
 
     #[test]
     fn a_false_removal_misses_the_bar() {
-        assert_eq!(report(0).verdict(), Verdict::Kept);
-        assert_eq!(report(1).verdict(), Verdict::Missed);
+        assert_eq!(report(0, 0).verdict(), Verdict::Kept);
+        assert_eq!(report(1, 0).verdict(), Verdict::Missed);
+        assert_eq!(report(0, 1).verdict(), Verdict::Missed);
+    }
+
+    #[test]
+    fn lives_that_did_not_end_make_the_rest_worthless() {
+        let mut broken = report(0, 0);
+        broken.unfinished = 1;
+        assert_eq!(broken.verdict(), Verdict::Broken);
+        let mut broken = report(0, 0);
+        broken.errors.insert("UNAVAILABLE", 1);
+        assert_eq!(broken.verdict(), Verdict::Broken);
     }
 }
