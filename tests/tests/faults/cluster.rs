@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringhold_client::{Client, ErrorCode, MemberInfo};
+use ringhold_types::{PartitionCount, partition_of};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -424,6 +425,21 @@ pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool)
         );
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// A key of `work` whose partition this member leads.
+pub(crate) async fn key_led_by(client: &Client, member: &str, count: PartitionCount) -> String {
+    let partitions = client.cluster().partitions("work", None).await;
+    let partitions = partitions.expect("the cluster answers");
+    let leads = |partition: u32| {
+        let found = partitions.iter().find(|it| it.partition == partition);
+        let primary = found.and_then(|it| it.primary.as_ref());
+        primary.is_some_and(|it| it.member_name == member)
+    };
+    (0..)
+        .map(|number| format!("key-{number}"))
+        .find(|key| leads(partition_of(key.as_bytes(), count).0))
+        .expect("keys for ever")
 }
 
 /// Addresses that were free a moment ago: members must know each other's before they start.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ringhold_client::{Client, ErrorCode, HandlerTask, RetrieveError};
-use ringhold_types::{TaskId, partition_of};
+use ringhold_types::TaskId;
 
-use super::cluster::{TestCluster, wait_until, wait_until_safe};
+use super::cluster::{TestCluster, key_led_by, wait_until, wait_until_safe};
 use super::ledger::{Load, Work, audit, runs_file};
 use super::recorder::writes_its_run;
 
@@ -21,21 +21,6 @@ const PARTITIONS: ringhold_types::PartitionCount =
 /// How long a client of the cut-off member waits: longer than a lease.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A key whose partition this member leads.
-async fn key_led_by(client: &Client, member: &str) -> String {
-    let partitions = client.cluster().partitions("work", None).await;
-    let partitions = partitions.expect("the cluster answers");
-    let leads = |partition: u32| {
-        let found = partitions.iter().find(|it| it.partition == partition);
-        let primary = found.and_then(|it| it.primary.as_ref());
-        primary.is_some_and(|it| it.member_name == member)
-    };
-    (0..)
-        .map(|number| format!("key-{number}"))
-        .find(|key| leads(partition_of(key.as_bytes(), PARTITIONS).0))
-        .expect("keys for ever")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_hears_nobody_stores_starts_and_answers_nothing() {
     let cluster = TestCluster::start(3, CONFIG).await;
@@ -46,7 +31,7 @@ async fn a_primary_that_hears_nobody_stores_starts_and_answers_nothing() {
     wait_until_safe(&client).await;
     let ledger = load.stop().await;
     audit(&cluster, &ledger).await;
-    let key = key_led_by(&client, "m1").await;
+    let key = key_led_by(&client, "m1", PARTITIONS).await;
     let echo = client
         .executor("work")
         .submit_to_key_owner(key.clone(), HandlerTask::new("ringhold.echo", "1"));
@@ -98,4 +83,32 @@ async fn answers_no_more(alone: &Client, known: &TaskId) {
         let refused = read.expect_err("its lease has run out");
         assert_eq!(refused.code(), ErrorCode::Unavailable);
     }
+}
+
+/// Shorter than it takes until a silent primary is replaced.
+const UNANSWERED: Duration = Duration::from_millis(400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submit_that_its_primary_never_answered_is_indeterminate_and_its_key_tells() {
+    let cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client_of(0).await;
+    let executor = client.executor("work");
+    let key = key_led_by(&client, "m1", PARTITIONS).await;
+    let submit = |text: &'static str| {
+        let task = HandlerTask::new("ringhold.echo", text);
+        executor.submit(task).key(key.clone())
+    };
+    submit("before").await.expect("the cluster is whole");
+    cluster.freeze(0);
+    let unanswered = submit("unanswered")
+        .idempotency_key("unanswered")
+        .deadline(UNANSWERED);
+    let doubt = unanswered.await.expect_err("nobody answered");
+    assert_eq!(doubt.code(), ErrorCode::Indeterminate, "{doubt}");
+    cluster.thaw(0);
+    let again = || submit("unanswered").idempotency_key("unanswered");
+    let first = again().await.expect("it is stored now");
+    let second = again().await.expect("it is stored");
+    assert_eq!(first.id(), second.id());
+    first.await.expect("an outcome");
 }

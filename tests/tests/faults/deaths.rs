@@ -1,10 +1,12 @@
 //! Members that die or freeze while tasks flow.
 
+use std::path::Path;
 use std::time::Duration;
 
-use ringhold_client::{Client, PartitionInfo};
+use ringhold_client::{Client, HandlerTask, Outcome, PartitionInfo, ProcessTask};
+use ringhold_types::PartitionCount;
 
-use super::cluster::{TestCluster, wait_until_copied};
+use super::cluster::{TestCluster, key_led_by, wait_until, wait_until_copied};
 use super::ledger::{Load, Work, audit, runs_by_task, runs_file};
 
 /// Three members, two copies of everything on disk.
@@ -18,6 +20,9 @@ allowed-binaries = ["sh"]
 partition-count = 1
 durability = 1
 "#;
+
+/// As in [`CONFIG`].
+const PARTITIONS: PartitionCount = PartitionCount::new(16).expect("within range");
 
 /// Tasks that must flow before and after a fault, so that it falls into the middle of something.
 const SOME: u64 = 300;
@@ -110,6 +115,53 @@ async fn only_partition(client: &Client) -> PartitionInfo {
     let mut partitions = partitions.expect("the cluster answers");
     assert_eq!(partitions.len(), 1);
     partitions.remove(0)
+}
+
+/// Tasks whose runs are cut short.
+const CUT_SHORT: usize = 4;
+
+/// A program that appends a line to `runs`, and ends once `gate` exists.
+fn waits_for_gate(runs: &Path, gate: &Path) -> ProcessTask {
+    let script = r#"echo "$RINGHOLD_TASK_ID" >> "$0"; until [ -e "$1" ]; do sleep 0.05; done"#;
+    ProcessTask::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(runs)
+        .arg(gate)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_cut_short_is_run_again() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let executor = client.executor("work");
+    executor
+        .submit(HandlerTask::new("ringhold.echo", "first"))
+        .await
+        .expect("the cluster is whole");
+    let (runs, gate) = (
+        runs_file(cluster.directory()),
+        cluster.directory().join("gate"),
+    );
+    let begun = || std::fs::read_to_string(&runs).map_or(0, |text| text.lines().count());
+    let victim = plain_primary(&cluster, &client).await;
+    let name = format!("m{}", victim + 1);
+    let key = key_led_by(&client, &name, PARTITIONS).await;
+    let mut handles = Vec::new();
+    for _ in 0..CUT_SHORT {
+        let submit = executor.submit(waits_for_gate(&runs, &gate));
+        handles.push(submit.key(key.clone()).await.expect("it is stored"));
+    }
+    wait_until("they run", async || begun() == CUT_SHORT).await;
+    cluster.kill(victim);
+    wait_until("they run again", async || begun() == 2 * CUT_SHORT).await;
+    std::fs::write(&gate, "").expect("the directory is writable");
+    for handle in handles {
+        let ended = client.retrieve_result(handle.id()).await;
+        let ended = ended.expect("an outcome");
+        assert!(matches!(ended.outcome, Outcome::Succeeded(_)), "{ended:?}");
+        assert_eq!(ended.attempts, 2);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ringhold_client::{Client, ErrorCode, HandlerTask, RetrieveError};
+use ringhold_client::{Client, ErrorCode, HandlerTask, MemberState, RetrieveError};
 use ringhold_history::{Expectation, check};
 use ringhold_types::TaskId;
 
-use super::cluster::{Refusal, TestCluster, wait_until};
+use super::cluster::{Refusal, TestCluster, wait_for_member, wait_until};
 use super::recorder::{Name, Observer, Recorder};
 
 const CONFIG: &str = r#"
@@ -63,6 +63,7 @@ async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used
     assert!(!lost_partitions.is_empty(), "m1 leads its share");
 
     cluster.kill(0);
+    wait_for_member(&client, "m1", "is down", |it| it.state == MemberState::Down).await;
     // Suspicion loses nothing: only the start of a new process proves that the old one's memory is gone.
     let status = client
         .cluster()
