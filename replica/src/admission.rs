@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ringhold_ringbuffer::{Admission, InFlight, Op};
 use ringhold_types::{
-    ErrorCode, IdempotencyKey, Lsn, Millis, Outcome, ReplicaId, RequestId, Sequence, TaskSpec,
-    WhenFull, limits,
+    ErrorCode, IdempotencyKey, Lsn, MemberId, Millis, Outcome, ReplicaId, RequestId, Sequence,
+    TaskSpec, WhenFull, limits,
 };
 
 use crate::context::Context;
@@ -247,8 +247,8 @@ impl Primary {
         if self.find_duplicate(core, context, token, &submission.task) {
             return Submitted::Done;
         }
-        if submission.disk_full {
-            context.answer(token, disk_full());
+        if let Some(full) = full_disk(core, context) {
+            context.answer(token, disk_full(full));
             return Submitted::Done;
         }
         if self.seats(core, context) < core.configuration.min_copies {
@@ -519,13 +519,24 @@ impl Primary {
     }
 }
 
+/// A member whose nearly full disk would have to take the task, this one first.
+fn full_disk<R: Rules>(core: &Core, context: &Context<'_, R>) -> Option<MemberId> {
+    let shared = &context.shared;
+    if !core.durability.on_disk() {
+        return None;
+    }
+    if shared.disk_full {
+        return Some(shared.id);
+    }
+    let seats = core.configuration.in_sync.iter();
+    let mut members = seats.map(|seat| seat.member);
+    members.find(|member| shared.full_disks.contains(member))
+}
+
 /// No new task is stored; work that was promised still ends, for which there is room in reserve.
-fn disk_full() -> Reply {
-    retry_later(
-        ErrorCode::DiskFull,
-        "the primary's disk is nearly full; free room there, or drain it".to_owned(),
-        RETRY_AFTER,
-    )
+fn disk_full(member: MemberId) -> Reply {
+    let text = format!("the disk of member {member} is nearly full; free room there, or drain it");
+    retry_later(ErrorCode::DiskFull, text, RETRY_AFTER)
 }
 
 /// The key is in use for another task.

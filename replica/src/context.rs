@@ -39,6 +39,10 @@ pub(crate) struct Shared<R> {
     pub(crate) draining: BTreeSet<MemberId>,
     /// Whether this member itself is being drained.
     pub(crate) drains: bool,
+    /// Whether this member's disk is nearly full.
+    pub(crate) disk_full: bool,
+    /// Members that said so of theirs when they were last heard.
+    pub(crate) full_disks: BTreeSet<MemberId>,
     /// Seats that the placement wants to leave, by partition.
     pub(crate) surplus: BTreeMap<PartitionKey, ReplicaId>,
     pub(crate) leases: Leases,

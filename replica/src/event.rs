@@ -52,6 +52,8 @@ pub enum Event {
     CopyForward(PartitionKey),
     /// Hand over all primaries: `true` begins a drain, `false` ends it.
     Drain(bool),
+    /// Whether this member's disk is nearly full from now on: what keeps tasks there takes no new ones.
+    DiskFull(bool),
     /// The process ends in good order: nothing more is started here.
     Ending,
     /// Rebalancing asks this primary to hand the partition over to an in-sync replica.

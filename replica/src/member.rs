@@ -81,6 +81,8 @@ impl<R: Rules> Member<R> {
             down: BTreeMap::new(),
             draining: BTreeSet::new(),
             drains: false,
+            disk_full: false,
+            full_disks: BTreeSet::new(),
             surplus: BTreeMap::new(),
             leases: Leases::new(started),
             requests: Requests::default(),
@@ -136,6 +138,7 @@ impl<R: Rules> Member<R> {
                 self.shared.drains = drains;
                 self.dirty.extend(self.replicas.keys().copied());
             }
+            Event::DiskFull(full) => self.shared.disk_full = full,
             Event::Ending => self.shared.pools.close(),
             Event::HandOver { partition, to } => {
                 self.with_replica(now, partition, effects, |replica, context| {
@@ -338,6 +341,11 @@ impl<R: Rules> Member<R> {
         if !self.shared.may_take_part() {
             return;
         }
+        if heartbeat.disk_full {
+            self.shared.full_disks.insert(from);
+        } else {
+            self.shared.full_disks.remove(&from);
+        }
         let known = self.shared.starts.get(&from);
         if known.is_some_and(|start| {
             *start != heartbeat.start && heartbeat.applied < self.shared.control
@@ -396,6 +404,7 @@ impl<R: Rules> Member<R> {
                 start: self.shared.start,
                 sent: now,
                 applied: self.shared.control,
+                disk_full: self.shared.disk_full,
             };
             effects
                 .send

@@ -42,6 +42,8 @@ pub struct Heartbeat {
     pub sent: Tick,
     /// Control state that the sender has applied.
     pub applied: ControlIndex,
+    /// The sender's disk is nearly full: it takes no new tasks.
+    pub disk_full: bool,
 }
 
 /// "You have my lease, counted from `sent`".

@@ -68,8 +68,6 @@ pub struct Submission {
     pub delay: Option<Millis>,
     /// The member's wall clock, for people.
     pub now: UnixMillis,
-    /// The member's disk is nearly full: a task that is stored already is found by its key, a new one is refused.
-    pub disk_full: bool,
 }
 
 /// A request on its way into the machine.

@@ -232,7 +232,6 @@ fn a_delayed_task_waits_for_its_time_and_a_wait_limit_ends_it() {
         task: std::sync::Arc::new(task("late")),
         delay: Some(Millis(500)),
         now: UnixMillis(0),
-        disk_full: false,
     };
     world.ask(1, Request::Submit(submission));
     world.run(400);

@@ -201,7 +201,6 @@ fn a_submit_that_waits_for_commits_is_not_told_that_the_ring_is_full() {
             task: std::sync::Arc::new(task(&format!("k{key}"))),
             delay: None,
             now: UnixMillis(0),
-            disk_full: false,
         };
         world.ask_within(1, Request::Submit(submission), 200)
     };
@@ -297,7 +296,6 @@ fn a_request_is_told_at_its_deadline_what_is_known() {
         task: std::sync::Arc::new(task("b")),
         delay: None,
         now: UnixMillis(0),
-        disk_full: false,
     };
     let stored = world.ask_within(1, Request::Submit(submission), 200);
     world.run(300);

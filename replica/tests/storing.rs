@@ -124,3 +124,51 @@ fn a_copy_writes_the_ring_and_copies_of_what_is_not_applied() {
         assert_eq!(last(&recover(&torn)), last(&found), "{length} records");
     }
 }
+
+#[test]
+fn a_member_whose_disk_is_nearly_full_takes_no_new_task_and_is_named() {
+    for full in [1, 2] {
+        let mut world = World::new(3, 2, Persistence::Fsync);
+        world.run(1_000);
+        let stored = world.submit(1, "stored");
+        world.run(200);
+        world.event(full, Event::DiskFull(true));
+        world.run(200);
+        let refused = world.submit(1, "new");
+        let found = world.submit(1, "stored");
+        world.run(200);
+        let Some(Reply::Refused(refusal)) = world.reply(refused) else {
+            panic!("member {full} has no room");
+        };
+        assert_eq!(refusal.code, ErrorCode::DiskFull);
+        assert!(refusal.retry_after.is_some());
+        let named = MemberId(full).to_string();
+        assert!(refusal.message.contains(&named), "{}", refusal.message);
+        assert_eq!(world.sequence(found), world.sequence(stored));
+        world.event(full, Event::DiskFull(false));
+        world.run(200);
+        let taken = world.submit(1, "new");
+        world.run(200);
+        assert!(matches!(world.reply(taken), Some(Reply::Submitted { .. })));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_nothing_that_is_not_kept_there() {
+    let mut world = World::new(3, 2, Persistence::Memory);
+    world.run(1_000);
+    for member in [1, 2, 3] {
+        world.event(member, Event::DiskFull(true));
+    }
+    world.run(200);
+    let taken = world.submit(1, "new");
+    world.run(200);
+    assert!(matches!(world.reply(taken), Some(Reply::Submitted { .. })));
+    let mut world = World::new(3, 2, Persistence::Fsync);
+    world.run(1_000);
+    world.event(3, Event::DiskFull(true));
+    world.run(200);
+    let taken = world.submit(1, "new");
+    world.run(200);
+    assert!(matches!(world.reply(taken), Some(Reply::Submitted { .. })));
+}

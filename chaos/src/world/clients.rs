@@ -225,7 +225,6 @@ impl World {
             task: Arc::new(task),
             delay: delayed.then(|| Millis(random.below(2_000))),
             now: UnixMillis(self.now / MILLISECOND),
-            disk_full: false,
         };
         (partition, Request::Submit(submission))
     }

@@ -108,7 +108,7 @@ async fn start_inside(
                 .max_decoding_message_size(limits::MESSAGE_BYTES_MAX * 4),
         ),
     );
-    let cluster = join(&control, &mut ground).await?;
+    let cluster = join(&runtimes.control(), &control, &mut ground).await?;
     let running = start_driver(
         &mut ground,
         &control,
@@ -219,9 +219,15 @@ fn random_cluster() -> std::io::Result<u128> {
 }
 
 /// Joins the cluster and has this process start recorded (PROTOCOL I18, §5).
-async fn join(control: &ControlPlane, ground: &mut Ground) -> Result<ClusterId, StartError> {
+async fn join(
+    runtime: &Handle,
+    control: &ControlPlane,
+    ground: &mut Ground,
+) -> Result<ClusterId, StartError> {
     let watcher = spawn::task("say-why", say_why_it_waits(control.clone()));
-    let joined = control.join().await;
+    // Raft begins when the member joins, and stays where it begins.
+    let joining = control.clone();
+    let joined = on(runtime, async move { joining.join().await }).await;
     watcher.abort();
     joined?;
     let cluster = control.view().cluster.id().unwrap_or_default();

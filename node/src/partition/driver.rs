@@ -334,7 +334,10 @@ impl Driver {
 
     fn on_log_report(&mut self, effects: &mut Effects) {
         let report = self.log_reports.borrow_and_update().clone();
-        self.disk_nearly_full = report.nearly_full;
+        if self.disk_nearly_full != report.nearly_full {
+            self.disk_nearly_full = report.nearly_full;
+            self.step(Event::DiskFull(report.nearly_full), effects);
+        }
         if let Some(error) = report.failed {
             effects.fatal = Some(format!("the log failed: {error}"));
             return;

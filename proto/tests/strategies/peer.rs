@@ -155,11 +155,14 @@ fn answer() -> impl Strategy<Value = AttemptAnswer> {
 }
 
 pub(crate) fn peer_message() -> impl Strategy<Value = PeerMessage> {
-    let heartbeat = (number(), number(), number()).prop_map(|(start, sent, applied)| Heartbeat {
-        start: StartNonce(start),
-        sent: Tick(sent),
-        applied: ControlIndex(applied),
-    });
+    let heartbeat = (number(), number(), number(), any::<bool>()).prop_map(
+        |(start, sent, applied, disk_full)| Heartbeat {
+            start: StartNonce(start),
+            sent: Tick(sent),
+            applied: ControlIndex(applied),
+            disk_full,
+        },
+    );
     let reply =
         (number(), number(), number(), number()).prop_map(|(start, to_start, sent, applied)| {
             HeartbeatReply {

@@ -450,7 +450,6 @@ impl<R: Rules> World<R> {
             task: Arc::new(task),
             delay: None,
             now: UnixMillis(0),
-            disk_full: false,
         };
         self.ask(id, Request::Submit(submission))
     }

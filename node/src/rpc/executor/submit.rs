@@ -211,7 +211,6 @@ impl Operation for Submit {
             task: Arc::clone(&self.spec),
             delay,
             now,
-            disk_full: api.driver.view().disk_nearly_full,
         };
         let request = Request::Submit(submission);
         let asked = api.ask(call.connection, self.partition, call.deadline, request);

@@ -63,6 +63,7 @@ impl From<Heartbeat> for wire::Heartbeat {
             start: heartbeat.start.get(),
             sent: heartbeat.sent.0,
             applied: heartbeat.applied.get(),
+            disk_full: heartbeat.disk_full,
         }
     }
 }
@@ -73,6 +74,7 @@ impl From<wire::Heartbeat> for Heartbeat {
             start: StartNonce(message.start),
             sent: Tick(message.sent),
             applied: ControlIndex(message.applied),
+            disk_full: message.disk_full,
         }
     }
 }
