@@ -399,6 +399,22 @@ fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
         text(&ended.stderr)
     );
     assert_eq!(text(&ended.stdout), "", "nothing of it is printed again");
+    // The first try leaves nothing behind that the second would take for the run.
+    for (code, name) in [(3, "NOT_FOUND"), (6, "DISPOSED")] {
+        let unknown = member.run(&["map", "--resume", "weekly", "--", "echo", "<{}>"], &input);
+        assert_eq!(
+            unknown.status.code(),
+            Some(code),
+            "{}",
+            text(&unknown.stderr)
+        );
+        assert!(
+            text(&unknown.stderr).starts_with(&format!("error[{name}]")),
+            "{}",
+            text(&unknown.stderr)
+        );
+        assert_eq!(text(&unknown.stdout), "", "no line ran");
+    }
     let partly = member.run(
         &["map", "--", "sh", "-c", "test '{}' != b && echo {}"],
         "a\nb\nc\n",

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
-use ringhold_client::{Client, ErrorCode, Outcome, Receipt, TaskId};
+use ringhold_client::{Client, ErrorCode, Outcome, Receipt, RetrieveError, TaskId};
 use serde_json::json;
 
 use crate::arguments::{Format, MapArguments};
@@ -24,7 +24,8 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
     // Outcomes are wanted until the run has ended, so they are not confirmed one by one.
     let builder = connect::builder(&arguments.server).confirm_retrieved(false);
     let client = builder.submits_in_flight(arguments.jobs).build().await?;
-    let run = Run {
+    let mut run = Run {
+        marked: None,
         executor: client.executor(&arguments.executor),
         client: client.clone(),
         template: Template::new(&arguments.command, arguments.key.as_deref()),
@@ -34,6 +35,8 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         run_limit: arguments.run_limit,
         started,
     };
+    let mark = mark(&run, arguments).await?;
+    run.marked = Some(mark.partition);
     let mut printer = Printer::new(format, &name);
     let lines = lines::read(std::io::BufReader::new(std::io::stdin()));
     let totals = tokio::select! {
@@ -48,8 +51,49 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         ErrorCode::Disposed => failure,
         _ => failure.because(format!("the run is {name}")),
     })?;
-    dispose_all(&client, printer.ids, arguments.jobs).await;
-    summarise(arguments, &name, totals, started)
+    let exit = summarise(arguments, &name, totals, started)?;
+    if printer.unanswered == 0 {
+        dispose_all(&client, printer.ids, arguments.jobs).await;
+        // The last of all: until then the run can be resumed. If it stays behind, it expires.
+        let _stays = client.retrieve_and_dispose_result(&mark).await;
+    } else {
+        let lines = printer.unanswered;
+        output::say(format_args!(
+            "{lines} lines have no outcome yet, so nothing is disposed; --resume {name} tries them again"
+        ));
+    }
+    Ok(exit)
+}
+
+/// Marks the run; one that is to be resumed must be marked already, or its lines would all run again.
+async fn mark(run: &Run, arguments: &MapArguments) -> Result<TaskId, Failure> {
+    let mark = run.mark().await?;
+    if mark.is_over {
+        return Err(has_ended(&run.name));
+    }
+    if arguments.resume.is_some() && !mark.was_there {
+        // The next try must not take it for the run's own.
+        let removed = run.client.retrieve_and_dispose_result(&mark.id).await;
+        removed.map_err(Failure::from)?;
+        let name = &run.name;
+        let what = format!("there is no run {name} to resume: it ended long ago, or never began");
+        return Err(Failure::new(ErrorCode::NotFound, what)
+            .advise(format!(
+                "look for the name that was printed at its start, or begin it with --run {name}"
+            ))
+            .exiting(Exit::NotFound));
+    }
+    Ok(mark.id)
+}
+
+fn has_ended(run: &str) -> Failure {
+    let what = format!("run {run} has ended: its results were printed, and disposed after that");
+    Failure::new(ErrorCode::Disposed, what)
+        .advise(
+            "there is nothing to resume; start a new run, under another name or without --run (a name that was resumed in \
+             vain is free again ten minutes later)",
+        )
+        .exiting(Exit::Precondition)
 }
 
 /// The name that was given, or a fresh one, which is printed so that the run can be resumed.
@@ -79,6 +123,8 @@ struct Printer {
     format: Format,
     bar: ProgressBar,
     failures: u64,
+    /// Lines that another try may give an outcome.
+    unanswered: u64,
     /// Outcomes to remove at the end of the run.
     ids: VecDeque<TaskId>,
 }
@@ -90,6 +136,7 @@ impl Printer {
             format,
             bar: progress::count("map"),
             failures: 0,
+            unanswered: 0,
             ids: VecDeque::new(),
         }
     }
@@ -158,17 +205,7 @@ impl Observer for Printer {
 
     fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure> {
         if outcome.was_disposed() {
-            return Err(Failure::new(
-                ErrorCode::Disposed,
-                format!(
-                    "run {} has ended: its results were printed, and disposed after that",
-                    self.run
-                ),
-            )
-            .advise(
-                "there is nothing to resume; start a new run, under another name or without --run",
-            )
-            .exiting(Exit::Precondition));
+            return Err(has_ended(&self.run));
         }
         match &outcome.ended {
             Ended::Outcome(retrieved) => {
@@ -185,6 +222,7 @@ impl Observer for Printer {
                 }
             }
             Ended::Lost(error) => {
+                self.unanswered += u64::from(matches!(error, RetrieveError::Unavailable { .. }));
                 self.fail(outcome.line.number, &Failure::from(error.clone()).what);
             }
             Ended::NotSubmitted(ringhold_client::SubmitError::AlreadyExists) => {
@@ -198,6 +236,7 @@ impl Observer for Printer {
                 .advise("resume with the same input, command and key, or start a new run"));
             }
             Ended::NotSubmitted(error) => {
+                self.unanswered += 1;
                 self.fail(outcome.line.number, &format!("not submitted: {error}"));
             }
         }

@@ -127,6 +127,7 @@ async fn play(arguments: &DemoArguments, seen: &mut Seen) -> Result<(), Failure>
         .tracker
         .insert(Tracker::new(progress::bar(total, "tasks")));
     let run = Run {
+        marked: None,
         client: client.clone(),
         executor: client.executor(EXECUTOR),
         template: Template::new(&["sha256sum".into(), "{}".into()], None),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use ringhold_client::{
-    Client, ErrorCode, Executor, GoneReason, Outcome, Receipt, RetrieveError, Retrieved,
-    SubmitError, TaskId,
+    Client, ErrorCode, Executor, GoneReason, HandlerTask, Outcome, PartitionNumber, Receipt,
+    RetrieveError, Retrieved, SubmitError, TaskId,
 };
 use tokio::sync::mpsc;
 
@@ -21,6 +21,8 @@ use crate::failure::Failure;
 const HELD_LINES_MAX: usize = 4096;
 /// Bytes of outcomes that may wait so.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The handler that every member has: it returns what it is given.
+const ECHO: &str = "ringhold.echo";
 /// How long one submit is tried. Longer than a failover by far, shorter than the dedup window by far.
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -40,8 +42,21 @@ pub(crate) struct Run {
     pub(crate) ordered: bool,
     /// Longest run of one attempt.
     pub(crate) run_limit: Option<Duration>,
+    /// Where the task lies that says that there is this run, if it is marked.
+    pub(crate) marked: Option<PartitionNumber>,
     /// When this process began: what is older than that was stored by an earlier one.
     pub(crate) started: Instant,
+}
+
+/// The task that says that there is a run.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// Which.
+    pub(crate) id: TaskId,
+    /// An earlier process had stored it.
+    pub(crate) was_there: bool,
+    /// It was disposed with the outcomes: the run has ended.
+    pub(crate) is_over: bool,
 }
 
 /// How one line ended.
@@ -212,7 +227,11 @@ impl Run {
     /// The room that the executor has, if it exists.
     async fn room(&self) -> Result<Option<Room>, Failure> {
         match self.client.cluster().executor(self.executor.name()).await {
-            Ok(executor) => Ok(Some(Room::new(executor.config))),
+            Ok(executor) => {
+                let mut room = Room::new(executor.config);
+                self.marked.iter().for_each(|place| room.note(*place));
+                Ok(Some(room))
+            }
             Err(error) if error.code == ErrorCode::ExecutorNotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -240,6 +259,32 @@ impl Run {
         }
         progress.totals.lines += 1;
         Ok(Some(line))
+    }
+
+    /// Stores the task that says that there is a run of this name, or finds it. It does nothing, and is kept as long as the
+    /// outcomes are.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be stored.
+    pub(crate) async fn mark(&self) -> Result<Mark, Failure> {
+        let task = HandlerTask::new(ECHO, self.name.clone());
+        let key = format!("{}:run", self.name);
+        let submit = self.executor.submit(task).idempotency_key(key);
+        let handle = submit.deadline(SUBMIT_DEADLINE).await?;
+        let id = handle.id().clone();
+        let was_there = match handle.was_stored_before() {
+            Some(known) => known,
+            None => is_older(&self.client, &id, self.started).await,
+        };
+        let is_over = match self.client.get(&id).await {
+            Err(error) => error.code == ErrorCode::Disposed,
+            Ok(_) => false,
+        };
+        Ok(Mark {
+            id,
+            was_there,
+            is_over,
+        })
     }
 
     fn idempotency_key(&self, line: LineNumber) -> String {
