@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ringhold_proto::ApiError;
 use ringhold_types::{ClusterId, ErrorCode, Failure, PartitionNumber, Sequence, TaskStatus};
 
-use crate::task::CodecError;
+use crate::codec::CodecError;
 
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,21 @@
 //! A named executor, as a caller sees it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use ringhold_types::{Receipt, TaskId};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
 use crate::Client;
+use crate::codec::read_json;
 use crate::error::{RequestError, SubmitError, TaskError};
 use crate::handle::TaskHandle;
 use crate::limits;
 use crate::submit::Submit;
-use crate::submitter::Stored;
-use crate::task::{Submittable, Task, read_json};
+use crate::submitter::{FullPolicy, Stored};
+use crate::task::{Submittable, Task};
 use crate::typed::Typed;
 
 /// A named executor. Cheap to clone.
@@ -31,6 +35,7 @@ use crate::typed::Typed;
 pub struct Executor {
     client: Client,
     name: String,
+    when_full: FullPolicy,
 }
 
 /// One item of [`Executor::submit_all`].
@@ -57,7 +62,25 @@ pub enum BatchError {
 
 impl Executor {
     pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+        Self {
+            client,
+            name,
+            when_full: FullPolicy::default(),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The same executor with another choice for full partitions, for all submits through it: also those of
+    /// [`Executor::submit_all`].
+    #[must_use]
+    pub fn when_full(&self, policy: FullPolicy) -> Self {
+        Self {
+            when_full: policy,
+            ..self.clone()
+        }
     }
 
     /// Its name.
@@ -82,6 +105,7 @@ impl Executor {
             task.to_call(),
             finish,
         )
+        .when_full(self.when_full)
     }
 
     /// Submits a task to the partition of a key: [`Executor::submit`] with [`Submit::key`], by the peer's name.
@@ -103,6 +127,7 @@ impl Executor {
             task.to_call(),
             finish,
         )
+        .when_full(self.when_full)
         .disposed_on_success()
     }
 
@@ -117,20 +142,27 @@ impl Executor {
 
     /// Submits a stream of tasks and gives their results as they end, each with its position. At most
     /// [`limits::SUBMIT_ALL_IN_FLIGHT`] are under way; the stream is read no faster than that. An item that fails ends
-    /// nothing but itself.
+    /// nothing but itself. What happens at full partitions is [`Executor::when_full`]'s choice; to keep what was not read
+    /// under [`FullPolicy::Fail`], pass the stream as `&mut`.
     pub fn submit_all<S, I>(&self, tasks: I) -> impl Stream<Item = BatchItem<S::Output>> + use<S, I>
     where
         S: Submittable + Send + 'static,
         I: Stream<Item = S>,
     {
         let executor = self.clone();
+        let full = Arc::new(Notify::new());
+        let ended = Arc::clone(&full);
         let run = move |(index, task): (usize, S)| {
             let submit = executor.submit(task);
+            let full = (executor.when_full == FullPolicy::Fail).then(|| Arc::clone(&full));
             async move {
                 let index = u64::try_from(index).unwrap_or(u64::MAX);
                 let handle = match submit.await {
                     Ok(handle) => handle,
                     Err(error) => {
+                        if matches!(error, SubmitError::Full { .. }) {
+                            full.iter().for_each(|full| full.notify_one());
+                        }
                         return BatchItem {
                             index,
                             id: None,
@@ -147,6 +179,7 @@ impl Executor {
             }
         };
         tasks
+            .take_until(async move { ended.notified().await })
             .enumerate()
             .map(run)
             .buffer_unordered(limits::SUBMIT_ALL_IN_FLIGHT)

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use ringhold_types::{Receipt, TaskId, TaskResult};
 
 use crate::Client;
+use crate::codec::CodecError;
 use crate::error::{RequestError, TaskError};
 use crate::retrieve::Retrieve;
 use crate::submitter::Stored;
-use crate::task::CodecError;
 
 type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, TaskError>> + Send>>;
 

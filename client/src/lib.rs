@@ -17,6 +17,7 @@ mod backoff;
 mod builder;
 mod client;
 mod cluster;
+mod codec;
 mod confirmation;
 mod connections;
 mod error;
@@ -41,6 +42,7 @@ pub use cluster::{
     Cluster, ClusterStatus, ExecutorInfo, Forgotten, Loss, MemberInfo, MemberState, PartitionInfo,
     ReplicaInfo, UnderReplicated,
 };
+pub use codec::{Codec, CodecCause, CodecError, JSON, Json, read_json};
 pub use error::{BuildError, GoneReason, RequestError, RetrieveError, SubmitError, TaskError};
 pub use executor::{BatchError, BatchItem, Executor};
 pub use handle::{AbortOnDrop, TaskHandle};
@@ -52,8 +54,24 @@ pub use ringhold_types::{
 };
 pub use routing::{RoutingExecutor, RoutingMember, RoutingTable};
 pub use submit::Submit;
-pub use task::{
-    CodecError, HandlerTask, JSON, ProcessOutput, ProcessTask, Submittable, Task, read_json,
-};
+pub use submitter::FullPolicy;
+pub use task::{HandlerTask, ProcessOutput, ProcessTask, Submittable, Task};
 pub use task_info::{AttemptInfo, ListFilter, TaskInfo, TaskPage, UnavailablePartition};
 pub use typed::Typed;
+
+/// Implements [`Task`] (the trait): `#[task(name = "…", executor = "…", output = Type)]`, of which only `output` is needed.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use ringhold_client::{Client, Task};
+///
+/// #[derive(serde::Serialize, Task)]
+/// #[task(name = "render", executor = "reports", output = String)]
+/// struct Render { page: u64 }
+///
+/// let client = Client::builder().endpoints(["127.0.0.1:7400"]).build().await?;
+/// let text: String = client.typed::<Render>().submit(&Render { page: 7 }).await?.await?;
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "derive")]
+pub use ringhold_derive::Task;

@@ -11,10 +11,10 @@ use ringhold_proto::{StatedTaskId, v1};
 use ringhold_types::{Millis, Outcome, TaskId, TaskResult, TaskStatus};
 
 use crate::backoff::Backoff;
+use crate::codec::CodecError;
 use crate::connections::{Lane, executor_service};
 use crate::error::{RetrieveError, TaskError};
 use crate::shared::{Asking, Place, Try};
-use crate::task::CodecError;
 use crate::{Client, limits, random};
 
 /// The outcome of a task.

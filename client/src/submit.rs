@@ -12,9 +12,9 @@ use ringhold_proto::v1;
 use ringhold_types::{Millis, OnInterrupt, TaskCall, UnixMillis};
 
 use crate::Client;
+use crate::codec::CodecError;
 use crate::error::SubmitError;
-use crate::submitter::{Stored, Submitter, WhenFull};
-use crate::task::CodecError;
+use crate::submitter::{FullPolicy, Stored, Submitter};
 
 /// A submit that is being put together; `.await` sends it. It resolves once the task is stored durably.
 ///
@@ -40,7 +40,7 @@ struct Options {
     on_interrupt: OnInterrupt,
     dispose_on_success: bool,
     deadline: Option<Duration>,
-    when_full: WhenFull,
+    when_full: FullPolicy,
 }
 
 impl<A> Submit<A> {
@@ -119,10 +119,15 @@ impl<A> Submit<A> {
         self
     }
 
-    /// Returns [`SubmitError::Full`] at once when the partition is full, instead of waiting for room until the deadline.
-    pub fn fail_when_full(mut self) -> Self {
-        self.options.when_full = WhenFull::Fail;
+    /// Says what to do when the partition is full; [`FullPolicy::Wait`] otherwise.
+    pub fn when_full(mut self, policy: FullPolicy) -> Self {
+        self.options.when_full = policy;
         self
+    }
+
+    /// [`Submit::when_full`] with [`FullPolicy::Fail`].
+    pub fn fail_when_full(self) -> Self {
+        self.when_full(FullPolicy::Fail)
     }
 
     async fn send(self) -> Result<A, SubmitError> {

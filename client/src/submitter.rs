@@ -15,14 +15,20 @@ use crate::random;
 use crate::refusal::Miss;
 use crate::shared::{Place, Shared};
 
-/// What a submit does when its partition is full.
+/// What a submit does when its partition is full. What the *executor* does about that is its own setting,
+/// [`ringhold_types::WhenFull`], and comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum WhenFull {
-    /// It waits for room until its deadline; one with a drawn key also looks elsewhere.
+pub enum FullPolicy {
+    /// It waits for room until its deadline; one without keys of the caller's looks in other partitions meanwhile.
     #[default]
     Wait,
-    /// It fails.
+    /// It fails with [`SubmitError::Full`] without waiting; one without keys of the caller's looks in a few other
+    /// partitions before. In [`crate::Executor::submit_all`] the first one that fails so ends the stream: no further task
+    /// is read, and those under way are answered.
     Fail,
+    /// It is given up with [`SubmitError::Full`] at the first full partition: the cheapest answer under overload. In
+    /// [`crate::Executor::submit_all`] that ends this task only, and the stream goes on at full pace.
+    Shed,
 }
 
 /// Submits one task.
@@ -30,7 +36,7 @@ pub(crate) struct Submitter<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) executor: &'a str,
     pub(crate) deadline: Instant,
-    pub(crate) when_full: WhenFull,
+    pub(crate) when_full: FullPolicy,
 }
 
 /// What a submit ended with.
@@ -159,8 +165,14 @@ impl Submitter<'_> {
     /// Whether no further try is to be made. A submit that is surely not stored and may live anywhere looks for room in
     /// a few other partitions even if it does not want to wait.
     fn is_over(&self, miss: &Miss, progress: &Progress, may_move: bool) -> bool {
-        if miss.code() == Some(ErrorCode::ExecutorFull) && self.when_full == WhenFull::Fail {
-            return !may_move || progress.full >= limits::FULL_PARTITIONS_MAX;
+        if miss.code() == Some(ErrorCode::ExecutorFull) {
+            match self.when_full {
+                FullPolicy::Wait => {}
+                FullPolicy::Fail => {
+                    return !may_move || progress.full >= limits::FULL_PARTITIONS_MAX;
+                }
+                FullPolicy::Shed => return true,
+            }
         }
         !miss.is_worth_another_try() && !self.shared.is_behind(miss, Some(self.executor))
     }

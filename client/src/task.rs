@@ -8,10 +8,9 @@ use ringhold_types::{ProcessCall, ProcessExit, TaskCall, TaskResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Form of the inputs and results of typed tasks: readable from every language.
-pub const JSON: &str = "application/json";
+use crate::codec::{Codec, CodecError, JSON, Json, decode, encode};
 
-/// A typed task: the struct is the input, the name says which handler runs it.
+/// A typed task: the struct is the input, the name says which handler runs it. It can be derived, with feature `derive`.
 ///
 /// ```
 /// #[derive(serde::Serialize)]
@@ -29,29 +28,6 @@ pub trait Task: Serialize {
     const EXECUTOR: &'static str = "default";
     /// What the handler returns.
     type Output: DeserializeOwned + Send + 'static;
-}
-
-/// An input that could not be written, or a result that could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CodecError {
-    /// The input cannot be written as JSON.
-    #[error("the input cannot be written as JSON")]
-    Encode(#[source] serde_json::Error),
-    /// The result is not what the caller expects.
-    #[error("the result cannot be read as {expected}")]
-    Decode {
-        /// The type that was expected.
-        expected: &'static str,
-        /// What the reader found.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The result has another form than JSON.
-    #[error("the result is {found:?}, not {JSON}")]
-    ContentType {
-        /// The form that the result states.
-        found: String,
-    },
 }
 
 /// Everything that [`crate::Executor::submit`] takes: a reference to a [`Task`], a [`ProcessTask`], a [`HandlerTask`].
@@ -76,32 +52,20 @@ impl<T: Task> Submittable for &T {
     type Output = T::Output;
 
     fn to_call(&self) -> Result<TaskCall, CodecError> {
-        let payload = serde_json::to_vec(self).map_err(CodecError::Encode)?;
-        Ok(TaskCall::Handler {
-            name: T::NAME.to_owned(),
-            payload: payload.into(),
-            content_type: JSON.to_owned(),
-        })
+        handler_call::<T, Json>(self)
     }
 
     fn read(result: TaskResult) -> Result<Self::Output, CodecError> {
-        read_json(&result)
+        decode::<T::Output, Json>(&result)
     }
 }
 
-/// Reads a JSON result.
-///
-/// # Errors
-/// [`CodecError::Decode`] or [`CodecError::ContentType`] when it is not what was expected.
-pub fn read_json<T: DeserializeOwned>(result: &TaskResult) -> Result<T, CodecError> {
-    if result.content_type != JSON {
-        return Err(CodecError::ContentType {
-            found: result.content_type.clone(),
-        });
-    }
-    serde_json::from_slice(&result.payload).map_err(|source| CodecError::Decode {
-        expected: std::any::type_name::<T>(),
-        source,
+/// The call of a typed task in a codec's form.
+pub(crate) fn handler_call<T: Task, C: Codec>(task: &T) -> Result<TaskCall, CodecError> {
+    Ok(TaskCall::Handler {
+        name: T::NAME.to_owned(),
+        payload: encode::<T, C>(task)?,
+        content_type: C::CONTENT_TYPE.to_owned(),
     })
 }
 

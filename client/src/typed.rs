@@ -7,11 +7,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use ringhold_types::{Receipt, TaskCall, TaskId, TaskResult};
 
+use crate::codec::{Codec, CodecError, Json, decode};
 use crate::error::{RequestError, TaskError};
 use crate::executor::{BatchItem, Executor};
 use crate::handle::TaskHandle;
 use crate::submit::Submit;
-use crate::task::{CodecError, Submittable, Task};
+use crate::submitter::FullPolicy;
+use crate::task::{Submittable, Task, handler_call};
 
 /// An executor that takes one type of task. Cheap to clone. From [`crate::Client::typed`], which asks for the executor that
 /// the type names, or from [`Executor::typed`] for any other.
@@ -37,17 +39,31 @@ use crate::task::{CodecError, Submittable, Task};
 /// let again: String = renders.retrieve_result(&id).await?;
 /// # Ok(()) }
 /// ```
-pub struct Typed<T> {
+///
+/// Inputs and results are JSON, or of the form of another [`Codec`]: `client.typed::<Render>().codec::<Cbor>()`.
+pub struct Typed<T, C = Json> {
     executor: Executor,
-    task: PhantomData<fn() -> T>,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
-impl<T: Task> Typed<T> {
+impl<T: Task, C: Codec> Typed<T, C> {
     pub(crate) fn new(executor: Executor) -> Self {
         Self {
             executor,
-            task: PhantomData,
+            types: PhantomData,
         }
+    }
+
+    /// The same with inputs and results of another form.
+    #[must_use]
+    pub fn codec<Other: Codec>(&self) -> Typed<T, Other> {
+        Typed::new(self.executor.clone())
+    }
+
+    /// The same with another choice for full partitions; see [`Executor::when_full`].
+    #[must_use]
+    pub fn when_full(&self, policy: FullPolicy) -> Self {
+        Self::new(self.executor.when_full(policy))
     }
 
     /// The executor behind it, for tasks of every type.
@@ -58,7 +74,7 @@ impl<T: Task> Typed<T> {
 
     /// Submits a task. `.await` gives its handle once it is stored durably; see [`Executor::submit`].
     pub fn submit(&self, task: &T) -> Submit<TaskHandle<T::Output>> {
-        self.executor.submit(task)
+        self.executor.submit(Encoded::<T, C>::of(task))
     }
 
     /// Submits a task to the partition of a key; see [`Executor::submit_to_key_owner`].
@@ -67,26 +83,28 @@ impl<T: Task> Typed<T> {
         key: impl Into<Bytes>,
         task: &T,
     ) -> Submit<TaskHandle<T::Output>> {
-        self.executor.submit_to_key_owner(key, task)
+        self.executor
+            .submit_to_key_owner(key, Encoded::<T, C>::of(task))
     }
 
     /// Fire and forget; see [`Executor::execute`].
     pub fn execute(&self, task: &T) -> Submit<Receipt> {
-        self.executor.execute(task)
+        self.executor.execute(Encoded::<T, C>::of(task))
     }
 
     /// Fire and forget in the partition of a key; see [`Executor::execute_on_key_owner`].
     pub fn execute_on_key_owner(&self, key: impl Into<Bytes>, task: &T) -> Submit<Receipt> {
-        self.executor.execute_on_key_owner(key, task)
+        self.executor
+            .execute_on_key_owner(key, Encoded::<T, C>::of(task))
     }
 
     /// Submits a stream of tasks and gives their results as they end; see [`Executor::submit_all`].
-    pub fn submit_all<I>(&self, tasks: I) -> impl Stream<Item = BatchItem<T::Output>> + use<T, I>
+    pub fn submit_all<I>(&self, tasks: I) -> impl Stream<Item = BatchItem<T::Output>> + use<T, C, I>
     where
         T: Send + 'static,
         I: Stream<Item = T>,
     {
-        self.executor.submit_all(tasks.map(Owned))
+        self.executor.submit_all(tasks.map(Owned::<T, C>::new))
     }
 
     /// Waits for the result of a task by its id; the outcome stays.
@@ -94,7 +112,8 @@ impl<T: Task> Typed<T> {
     /// # Errors
     /// [`TaskError`]: how the task ended, or why there is no outcome to give.
     pub async fn retrieve_result(&self, id: &TaskId) -> Result<T::Output, TaskError> {
-        self.executor.retrieve_result(id).await
+        let retrieved = self.executor.client().retrieve_result(id).await?;
+        retrieved.read(|result| decode::<T::Output, C>(&result))
     }
 
     /// Like [`Typed::retrieve_result`], and removes the outcome for everybody else.
@@ -102,7 +121,12 @@ impl<T: Task> Typed<T> {
     /// # Errors
     /// [`TaskError`]: how the task ended, or why there is no outcome to give.
     pub async fn retrieve_and_dispose_result(&self, id: &TaskId) -> Result<T::Output, TaskError> {
-        self.executor.retrieve_and_dispose_result(id).await
+        let retrieved = self
+            .executor
+            .client()
+            .retrieve_and_dispose_result(id)
+            .await?;
+        retrieved.read(|result| decode::<T::Output, C>(&result))
     }
 
     /// Removes the outcome of an ended task; see [`crate::Client::dispose_result`].
@@ -122,16 +146,16 @@ impl<T: Task> Typed<T> {
     }
 }
 
-impl<T> Clone for Typed<T> {
+impl<T, C> Clone for Typed<T, C> {
     fn clone(&self) -> Self {
         Self {
             executor: self.executor.clone(),
-            task: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
-impl<T> fmt::Debug for Typed<T> {
+impl<T, C> fmt::Debug for Typed<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_tuple("Typed")
@@ -140,17 +164,56 @@ impl<T> fmt::Debug for Typed<T> {
     }
 }
 
-/// A task given away, as streams give them.
-struct Owned<T>(T);
+/// A task in a codec's form.
+struct Encoded<'a, T, C> {
+    task: &'a T,
+    codec: PhantomData<fn() -> C>,
+}
 
-impl<T: Task> Submittable for Owned<T> {
+impl<'a, T, C> Encoded<'a, T, C> {
+    fn of(task: &'a T) -> Self {
+        Self {
+            task,
+            codec: PhantomData,
+        }
+    }
+}
+
+impl<T: Task, C: Codec> Submittable for Encoded<'_, T, C> {
     type Output = T::Output;
 
     fn to_call(&self) -> Result<TaskCall, CodecError> {
-        (&self.0).to_call()
+        handler_call::<T, C>(self.task)
     }
 
     fn read(result: TaskResult) -> Result<Self::Output, CodecError> {
-        <&T>::read(result)
+        decode::<T::Output, C>(&result)
+    }
+}
+
+/// A task given away, as streams give them.
+struct Owned<T, C> {
+    task: T,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<T, C> Owned<T, C> {
+    fn new(task: T) -> Self {
+        Self {
+            task,
+            codec: PhantomData,
+        }
+    }
+}
+
+impl<T: Task, C: Codec> Submittable for Owned<T, C> {
+    type Output = T::Output;
+
+    fn to_call(&self) -> Result<TaskCall, CodecError> {
+        handler_call::<T, C>(&self.task)
+    }
+
+    fn read(result: TaskResult) -> Result<Self::Output, CodecError> {
+        decode::<T::Output, C>(&result)
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use fake::{Fake, OnRetrieve, OnSubmit, PARTITIONS, refusal};
 use futures_util::StreamExt;
 use ringhold_client::{
-    BuildError, Client, ClusterId, ErrorCode, GoneReason, HandlerTask, PartitionNumber,
-    RetrieveError, SubmitError, Task, TaskId,
+    BatchError, BuildError, Client, ClusterId, Codec, CodecCause, ErrorCode, FullPolicy,
+    GoneReason, HandlerTask, Json, PartitionNumber, RetrieveError, SubmitError, Task, TaskError,
+    TaskId,
 };
 use ringhold_types::{MemberId, Millis};
 
@@ -497,6 +498,117 @@ async fn a_stream_of_tasks_gives_each_item_its_own_outcome() {
         most <= ringhold_client::limits::SUBMIT_ALL_IN_FLIGHT,
         "{most} at once"
     );
+}
+
+fn fill(fake: &Fake, times: usize) {
+    let full = OnSubmit::Refuse(refusal(ErrorCode::ExecutorFull));
+    let script = &fake.members[0].on_submit;
+    let mut script = script.lock().expect("no panic");
+    script.extend(std::iter::repeat_n(full, times));
+}
+
+fn is_full(error: &SubmitError) -> bool {
+    matches!(error, SubmitError::Full { .. })
+}
+
+#[tokio::test]
+async fn a_submit_that_is_shed_looks_nowhere_else_and_one_that_fails_looks_in_a_few_places() {
+    let fake = Fake::start(1).await;
+    let executor = fake.client().await.executor("reports");
+    fill(&fake, 1);
+    let shed = executor.submit(task()).when_full(FullPolicy::Shed).await;
+    assert!(is_full(&shed.expect_err("it is full")));
+    let seen = || fake.cluster.keys_seen.lock().expect("no panic").len();
+    assert_eq!(seen(), 1);
+    fill(&fake, 1);
+    let failing = executor.when_full(FullPolicy::Fail);
+    failing
+        .submit(task())
+        .await
+        .expect("there is room elsewhere");
+    assert_eq!(seen(), 3);
+}
+
+#[tokio::test]
+async fn a_stream_sheds_what_meets_a_full_partition_and_goes_on() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    fill(&fake, 3);
+    let executor = fake.client().await.executor("reports");
+    let tasks = futures_util::stream::iter((0..100).map(|_| task()));
+    let shedding = executor.when_full(FullPolicy::Shed);
+    let items: Vec<_> = shedding.submit_all(tasks).collect().await;
+    let shed = items.iter().filter(|item| match &item.outcome {
+        Err(BatchError::Submit(error)) => is_full(error),
+        _ => false,
+    });
+    assert_eq!((items.len(), shed.count()), (100, 3));
+    assert_eq!(fake.cluster.keys_seen.lock().expect("no panic").len(), 100);
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_when_full_reads_no_further_and_leaves_the_rest_to_the_caller() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    fill(&fake, 1_000_000);
+    let executor = fake.client().await.executor("reports");
+    let mut tasks = futures_util::stream::iter((0..10_000).map(|_| task()));
+    let failing = executor.when_full(FullPolicy::Fail);
+    let items: Vec<_> = failing.submit_all(&mut tasks).collect().await;
+    assert!(
+        (1..2_000).contains(&items.len()),
+        "{} were read",
+        items.len()
+    );
+    assert!(items.iter().all(|item| item.id.is_none()));
+    assert_eq!(tasks.count().await, 10_000 - items.len());
+}
+
+/// JSON under a name of its own.
+struct Own;
+
+impl Codec for Own {
+    const CONTENT_TYPE: &'static str = "application/x-own";
+
+    fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, CodecCause> {
+        Json::encode(value)
+    }
+
+    fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecCause> {
+        Json::decode(bytes)
+    }
+}
+
+#[derive(serde::Serialize, Task)]
+#[task(executor = "reports", output = String)]
+struct RenderPage {
+    page: u64,
+}
+
+#[tokio::test]
+async fn a_derived_task_is_submitted_and_a_result_of_another_form_than_the_codecs_is_refused() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    let client = fake.client().await;
+    assert_eq!(
+        (RenderPage::NAME, RenderPage::EXECUTOR),
+        ("render-page", "reports")
+    );
+    let pages = client.typed::<RenderPage>();
+    let handle = pages.submit(&RenderPage { page: 7 }).await.expect("stored");
+    assert_eq!(handle.await.expect("JSON as usual"), "done");
+    let own = pages.codec::<Own>();
+    let handle = own.submit(&RenderPage { page: 7 }).await.expect("stored");
+    let id = handle.id().clone();
+    let expected = |error: TaskError| {
+        let text = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(
+            text.as_deref(),
+            Some("the result is \"application/json\", not application/x-own")
+        );
+    };
+    expected(handle.await.expect_err("the fake speaks JSON only"));
+    expected(own.retrieve_result(&id).await.expect_err("the same"));
 }
 
 #[tokio::test]

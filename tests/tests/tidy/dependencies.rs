@@ -19,7 +19,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("replica", vec!["types", "ringbuffer"]),
         ("control", vec!["types"]),
         ("proto", pure_four.to_vec()),
-        ("client", vec!["types", "proto"]),
+        ("derive", vec![]),
+        ("client", vec!["types", "proto", "derive"]),
         (
             "node",
             vec![
