@@ -65,7 +65,7 @@ impl Primary {
         let Some(attempt) = context.shared.attempts.get(original) else {
             return;
         };
-        let LocalState::Finished(end) = attempt.state.clone() else {
+        let LocalState::Finished(end, _) = attempt.state.clone() else {
             return;
         };
         let token = AttemptToken {
@@ -383,7 +383,7 @@ pub(crate) fn offer_for(
         match &attempt.state {
             LocalState::Reserved => {}
             LocalState::Running => offer.running.push(token),
-            LocalState::Finished(end) => offer.finished.push((token, end.clone())),
+            LocalState::Finished(end, _) => offer.finished.push((token, end.clone())),
         }
     }
     offer

@@ -1,7 +1,7 @@
 //! The attempts that this member executes, whoever leads their partition (PROTOCOL §3: executing member and primary are
 //! two roles).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ringhold_types::{
     AttemptNumber, AttemptToken, ExecutorId, PartitionKey, ProcessExit, Sequence, Term,
@@ -22,8 +22,8 @@ pub(crate) enum LocalState {
     Reserved,
     /// It runs.
     Running,
-    /// It ended and no primary has taken its report yet; its slot is free.
-    Finished(AttemptEnd),
+    /// It ended as the so-manieth here, and no primary has taken its report yet; its slot is free.
+    Finished(AttemptEnd, u64),
 }
 
 /// One attempt that this member executes.
@@ -43,8 +43,13 @@ pub(crate) struct LocalAttempts {
     attempts: BTreeMap<AttemptToken, LocalAttempt>,
     busy: BTreeMap<ExecutorId, u32>,
     suspects: u32,
-    finished: usize,
+    /// How many there are of each partition.
+    partitions: BTreeMap<PartitionKey, u32>,
+    /// Those with a report that waits, in the order in which they ended.
+    finished: BTreeMap<u64, AttemptToken>,
     finished_bytes: usize,
+    /// Attempts that have ended here so far.
+    ended: u64,
 }
 
 impl LocalAttempts {
@@ -58,6 +63,7 @@ impl LocalAttempts {
         if self.attempts.insert(token, attempt).is_none() {
             *self.busy.entry(token.partition.executor).or_default() += 1;
             self.suspects += u32::from(suspect);
+            *self.partitions.entry(token.partition).or_default() += 1;
         }
     }
 
@@ -84,13 +90,14 @@ impl LocalAttempts {
     pub(crate) fn ended(&mut self, token: AttemptToken, end: AttemptEnd) -> Option<AttemptToken> {
         let original = self.original(token)?;
         let attempt = self.attempts.get_mut(&original)?;
-        if matches!(attempt.state, LocalState::Finished(_)) {
+        if matches!(attempt.state, LocalState::Finished(..)) {
             return None;
         }
         let suspect = attempt.suspect;
-        self.finished += 1;
+        self.ended += 1;
+        self.finished.insert(self.ended, original);
         self.finished_bytes += end_bytes(&end);
-        attempt.state = LocalState::Finished(end);
+        attempt.state = LocalState::Finished(end, self.ended);
         self.free_slot(original, suspect);
         self.bound_finished(original);
         Some(original)
@@ -106,8 +113,14 @@ impl LocalAttempts {
     /// Forgets an attempt; a slot that it held is free.
     pub(crate) fn forget(&mut self, original: AttemptToken) -> Option<LocalAttempt> {
         let attempt = self.attempts.remove(&original)?;
-        if let LocalState::Finished(end) = &attempt.state {
-            self.finished -= 1;
+        if let Some(count) = self.partitions.get_mut(&original.partition) {
+            *count -= 1;
+            if *count == 0 {
+                self.partitions.remove(&original.partition);
+            }
+        }
+        if let LocalState::Finished(end, place) = &attempt.state {
+            self.finished.remove(place);
             self.finished_bytes -= end_bytes(end);
         } else {
             self.free_slot(original, attempt.suspect);
@@ -151,9 +164,17 @@ impl LocalAttempts {
     }
 
     /// Partitions with attempts here.
-    #[must_use]
-    pub(crate) fn partitions(&self) -> BTreeSet<PartitionKey> {
-        self.attempts.keys().map(|token| token.partition).collect()
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = PartitionKey> {
+        self.partitions.keys().copied()
+    }
+
+    /// Forgets the waiting reports of an executor that is gone: nobody will ever take them.
+    pub(crate) fn forget_finished(&mut self, executor: ExecutorId) {
+        let gone = |token: &&AttemptToken| token.partition.executor == executor;
+        let gone: Vec<AttemptToken> = self.finished.values().filter(gone).copied().collect();
+        for token in gone {
+            self.forget(token);
+        }
     }
 
     fn of_task(
@@ -174,15 +195,66 @@ impl LocalAttempts {
 
     /// Drops the oldest waiting report when there are too many; never the newest.
     fn bound_finished(&mut self, newest: AttemptToken) {
-        while self.finished > FINISHED_REPORTS_MAX || self.finished_bytes > FINISHED_BYTES_MAX {
-            let oldest = self.attempts.iter().find(|(token, attempt)| {
-                **token != newest && matches!(attempt.state, LocalState::Finished(_))
-            });
-            let Some(oldest) = oldest.map(|(token, _)| *token) else {
+        while self.finished.len() > FINISHED_REPORTS_MAX || self.finished_bytes > FINISHED_BYTES_MAX
+        {
+            let oldest = self.finished.values().next().copied();
+            let Some(oldest) = oldest.filter(|oldest| *oldest != newest) else {
                 break;
             };
             self.forget(oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_types::PartitionNumber;
+
+    use super::*;
+
+    fn token(partition: u32, sequence: u64) -> AttemptToken {
+        AttemptToken {
+            partition: PartitionKey {
+                executor: ExecutorId(1),
+                partition: PartitionNumber(partition),
+            },
+            sequence: Sequence::from_bits(sequence),
+            term: Term(1),
+            attempt: AttemptNumber(1),
+        }
+    }
+
+    fn run(attempts: &mut LocalAttempts, token: AttemptToken) {
+        attempts.reserve(token, false);
+        attempts.started(token);
+        attempts.ended(token, AttemptEnd::Aborted);
+    }
+
+    #[test]
+    fn of_too_many_waiting_reports_the_one_that_waits_longest_is_dropped() {
+        let mut attempts = LocalAttempts::default();
+        // Later partitions first, so that the order of keys is another one.
+        let count = FINISHED_REPORTS_MAX as u64;
+        for number in 0..=count {
+            run(&mut attempts, token(u32::from(number == 0), number));
+        }
+        assert_eq!(attempts.get(token(1, 0)), None);
+        assert!(attempts.get(token(0, 1)).is_some());
+        assert!(attempts.get(token(0, count)).is_some());
+        assert_eq!(attempts.partitions().count(), 1);
+    }
+
+    #[test]
+    fn reports_of_an_executor_that_is_gone_are_forgotten_and_its_runs_are_not() {
+        let mut attempts = LocalAttempts::default();
+        run(&mut attempts, token(0, 1));
+        attempts.reserve(token(0, 2), false);
+        attempts.forget_finished(ExecutorId(2));
+        assert!(attempts.get(token(0, 1)).is_some());
+        attempts.forget_finished(ExecutorId(1));
+        assert_eq!(attempts.get(token(0, 1)), None);
+        assert!(attempts.get(token(0, 2)).is_some());
+        assert_eq!(attempts.busy(ExecutorId(1)), 1);
     }
 }
 
@@ -204,7 +276,6 @@ const fn highest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
     }
 }
 
-/// Bytes of a report that count towards the bound.
 /// Bytes of variable length that a report carries.
 pub(crate) fn end_bytes(end: &AttemptEnd) -> usize {
     let process = |exit: Option<&ProcessExit>| {

@@ -43,6 +43,7 @@ impl<R: Rules> Member<R> {
                 self.forget_stored(now, partition, dropped, effects);
                 self.stop_attempts(partition, effects);
             }
+            self.shared.attempts.forget_finished(executor);
         }
         for configuration in update.configurations {
             self.configured(now, configuration, effects);

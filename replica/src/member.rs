@@ -435,7 +435,7 @@ impl<R: Rules> Member<R> {
             (primary != self.shared.id).then_some((partition, primary))
         };
         let partitions = self.shared.attempts.partitions();
-        partitions.into_iter().filter_map(primary_of).collect()
+        partitions.filter_map(primary_of).collect()
     }
 
     fn attempts_judged(&mut self, now: Tick, answer: AttemptAnswer, effects: &mut Effects) {
@@ -553,6 +553,15 @@ impl<R: Rules> Member<R> {
         let Some(original) = self.shared.attempts.ended(token, end) else {
             return;
         };
+        if !self
+            .shared
+            .executors
+            .contains_key(&original.partition.executor)
+        {
+            // It was deleted: nobody takes the report.
+            self.shared.attempts.forget(original);
+            return;
+        }
         self.offer_at = self.offer_at.min(now);
         self.with_replica(now, original.partition, effects, |replica, context| {
             if let Role::Primary(primary) = &mut replica.role {

@@ -128,7 +128,7 @@ impl<R: Rules> Member<R> {
     pub fn finished_reports(&self) -> usize {
         let attempts = self.shared.attempts.iter();
         attempts
-            .filter(|(_, attempt)| matches!(attempt.state, LocalState::Finished(_)))
+            .filter(|(_, attempt)| matches!(attempt.state, LocalState::Finished(..)))
             .count()
     }
 }
