@@ -206,6 +206,38 @@ impl LocalAttempts {
     }
 }
 
+const fn lowest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
+    AttemptToken {
+        partition,
+        sequence,
+        term: Term::ZERO,
+        attempt: AttemptNumber::ZERO,
+    }
+}
+
+const fn highest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
+    AttemptToken {
+        partition,
+        sequence,
+        term: Term(u64::MAX),
+        attempt: AttemptNumber(u64::MAX),
+    }
+}
+
+/// Bytes of variable length that a report carries.
+pub(crate) fn end_bytes(end: &AttemptEnd) -> usize {
+    let process = |exit: Option<&ProcessExit>| {
+        exit.map_or(0, |exit| {
+            exit.standard_output.len() + exit.standard_error.len()
+        })
+    };
+    match end {
+        AttemptEnd::Succeeded(result) => result.payload.len() + process(result.process.as_ref()),
+        AttemptEnd::Failed(failure) => failure.message.len() + process(failure.process.as_ref()),
+        AttemptEnd::Aborted | AttemptEnd::HandedBack => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ringhold_types::PartitionNumber;
@@ -255,37 +287,5 @@ mod tests {
         assert_eq!(attempts.get(token(0, 1)), None);
         assert!(attempts.get(token(0, 2)).is_some());
         assert_eq!(attempts.busy(ExecutorId(1)), 1);
-    }
-}
-
-const fn lowest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
-    AttemptToken {
-        partition,
-        sequence,
-        term: Term::ZERO,
-        attempt: AttemptNumber::ZERO,
-    }
-}
-
-const fn highest(partition: PartitionKey, sequence: Sequence) -> AttemptToken {
-    AttemptToken {
-        partition,
-        sequence,
-        term: Term(u64::MAX),
-        attempt: AttemptNumber(u64::MAX),
-    }
-}
-
-/// Bytes of variable length that a report carries.
-pub(crate) fn end_bytes(end: &AttemptEnd) -> usize {
-    let process = |exit: Option<&ProcessExit>| {
-        exit.map_or(0, |exit| {
-            exit.standard_output.len() + exit.standard_error.len()
-        })
-    };
-    match end {
-        AttemptEnd::Succeeded(result) => result.payload.len() + process(result.process.as_ref()),
-        AttemptEnd::Failed(failure) => failure.message.len() + process(failure.process.as_ref()),
-        AttemptEnd::Aborted | AttemptEnd::HandedBack => 0,
     }
 }
