@@ -24,6 +24,11 @@ pub(crate) struct HandingOver {
 }
 
 impl HandingOver {
+    /// Whether the lease is released, and the others with a seat do not all hold that yet.
+    pub(crate) fn waits_for_seats(&self, commit: Lsn) -> bool {
+        self.released.is_some_and(|lsn| commit < lsn)
+    }
+
     /// Whether the lease is released.
     pub(crate) const fn is_released(&self) -> bool {
         self.released.is_some()

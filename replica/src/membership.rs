@@ -119,12 +119,23 @@ impl Primary {
             self.propose(core, context, ChangeKind::ShortLog { replica });
             return;
         }
-        if self.hand_over.is_some() {
+        if let Some(hand_over) = &self.hand_over
+            && !(hand_over.waits_for_seats(core.commit) && self.dead_seat(core, context).is_some())
+        {
             return;
         }
         self.drop_stuck_learners(core, context);
-        let slow = self.eject_slow(core, context);
-        if self.change.is_some() || self.hand_over.is_some() {
+        // A hand-over that a dead seat holds up for ever ends in a new term, once that seat is replaced.
+        let slow = if self.hand_over.is_none() {
+            let slow = self.eject_slow(core, context);
+            if self.hand_over.is_some() {
+                return;
+            }
+            slow
+        } else {
+            None
+        };
+        if self.change.is_some() {
             return;
         }
         let wish = self.wish(core, context);
@@ -183,6 +194,17 @@ impl Primary {
         }
     }
 
+    /// A seat of a member that counts as dead.
+    fn dead_seat<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<ReplicaId> {
+        let mut others = core
+            .configuration
+            .in_sync
+            .iter()
+            .filter(|it| **it != core.id);
+        let dead = others.find(|seat| context.shared.down.contains_key(&seat.member));
+        dead.copied()
+    }
+
     /// What is wrong with the seats: one of a dead member, one that is free, one of a drained member, one that the placement
     /// wants to leave. The only seat of a partition without backups moves by one seat more for a while.
     fn wish<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<Wish> {
@@ -190,9 +212,8 @@ impl Primary {
         let configuration = &core.configuration;
         let seats = &configuration.in_sync;
         let others = || seats.iter().filter(|seat| **seat != core.id);
-        let dead = others().find(|seat| shared.down.contains_key(&seat.member));
-        if let Some(seat) = dead {
-            return Some(Wish::Replace(*seat));
+        if let Some(seat) = self.dead_seat(core, context) {
+            return Some(Wish::Replace(seat));
         }
         let config = shared.executors.get(&core.partition.executor)?;
         let copies = config.copies() as usize;

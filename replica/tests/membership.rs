@@ -249,6 +249,30 @@ fn a_primary_that_released_its_lease_answers_nothing_more_in_its_term() {
 }
 
 #[test]
+fn a_hand_over_whose_receiver_dies_before_it_holds_it_does_not_keep_the_dead_seat() {
+    let mut world = leading(3, 2, Persistence::Memory);
+    let stored = world.submit(1, "a");
+    world.run(100);
+    let sequence = world.sequence(stored);
+    // It is appended, and the receiver never hears of it, nor comes back.
+    world.kill(2);
+    let to = replica(2);
+    world.event(1, Event::HandOver { partition: P, to });
+    world.run(500);
+    world.set_down(&[2]);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.run(5_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    let get = world.ask(1, Request::Get { sequence });
+    let later = world.submit(1, "b");
+    world.run(200);
+    assert!(matches!(world.reply(get), Some(Reply::Task(_))));
+    assert!(matches!(world.reply(later), Some(Reply::Submitted { .. })));
+    world.assert_equal_rings();
+}
+
+#[test]
 fn a_hand_over_that_cannot_finish_in_time_is_given_up() {
     let mut world = leading(3, 3, Persistence::Memory);
     world.cut.insert((1, 3));
