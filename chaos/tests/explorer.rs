@@ -10,7 +10,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 14] = [
+const FOUND_ONCE: [(u64, &str); 15] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -48,6 +48,10 @@ const FOUND_ONCE: [(u64, &str); 14] = [
     (
         35_961_715_097,
         "a late acknowledgement that brought a cut mark back for good",
+    ),
+    (
+        55_948_353_601,
+        "an outcome that was lost, and recorded so, while its task was kept",
     ),
 ];
 
