@@ -90,6 +90,8 @@ pub enum Mark {
     DataLossAnswered,
     /// A slow replica lost its seat (§3).
     SlowEjected,
+    /// A learner was named for the seat of a slow replica that lives (§3).
+    StandInNamed,
     /// A primary that was itself the slow one gave the lead away (§3).
     SlowPrimary,
     /// A counted learner that did not catch up was not waited for any more (I6).
@@ -110,7 +112,7 @@ pub enum Mark {
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -152,6 +154,7 @@ impl Mark {
         Self::CameBack,
         Self::DataLossAnswered,
         Self::SlowEjected,
+        Self::StandInNamed,
         Self::SlowPrimary,
         Self::LearnerGivenUp,
         Self::RemovalWaitsForMark,
@@ -202,6 +205,8 @@ impl Mark {
             Note::Poisoned(_) => Self::Poisoned,
             // Both need a log longer than a seed's, but for rare chances; tests of the machine meet them.
             Note::CatchUpRestarted(_) | Note::TailOutOfReach(_) => return None,
+            // Counted where the control plane names one.
+            Note::StandInWanted(_) => return None,
         })
     }
 }
@@ -220,6 +225,7 @@ pub const COVERS: [(&str, &[Mark]); 28] = [
             Mark::Degraded,
             Mark::RemovalWaitsForMark,
             Mark::SlowEjected,
+            Mark::StandInNamed,
             Mark::SlowPrimary,
         ],
     ),

@@ -5,7 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 use ringhold_proto::convert::{cluster_from_bytes, unix_from_timestamp};
 use ringhold_proto::v1;
-use ringhold_types::{ClusterId, ExecutorConfig, Generation, MemberId, Term, UnixMillis};
+use ringhold_types::{ClusterId, ExecutorConfig, Generation, MemberId, Sequence, Term, UnixMillis};
 
 use crate::Client;
 use crate::connections::cluster_service;
@@ -92,6 +92,10 @@ pub struct Loss {
     pub cause: String,
     /// When it was recorded, for people.
     pub at: Option<UnixMillis>,
+    /// The first sequence that was lost.
+    pub from: Sequence,
+    /// The last sequence of the generation: how far it was used nobody is left to tell.
+    pub to: Sequence,
 }
 
 /// Whether a member takes part.
@@ -466,6 +470,8 @@ impl Loss {
             last_members: loss.last_members.into_iter().map(MemberId).collect(),
             cause: loss.cause,
             at: loss.at.and_then(|at| unix_from_timestamp("at", &at).ok()),
+            from: Sequence::from_bits(loss.from_sequence),
+            to: Sequence::from_bits(loss.to_sequence),
         }
     }
 }

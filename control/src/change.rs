@@ -1,9 +1,11 @@
 //! What a primary proposes (PROTOCOL I1, I5, I6, §3).
 
-use ringhold_types::{ChangeKind, ConfigurationChange, PartitionKey, Persistence, ReplicaId};
+use ringhold_types::{
+    ChangeKind, ConfigurationChange, PartitionKey, Persistence, ReplicaId, Sequence, UnixMillis,
+};
 
 use crate::limits::LOSSES_MAX;
-use crate::record::copies_of;
+use crate::record::{copies_of, sequences_of};
 use crate::settle::Occasion;
 use crate::{
     Changes, Cluster, ExecutorRecord, LossCause, LossRecord, PartitionRecord, Refused, Response,
@@ -58,7 +60,12 @@ impl Cluster {
                 self.edit(key, changes, |partition| partition.lead(to, start))
             }
             ChangeKind::ShortLog { replica } => self.doubt_store(key, replica, changes),
-            ChangeKind::RecordLoss => self.record_loss(key, change.proposer, changes),
+            ChangeKind::ReplaceSlow { slow } => {
+                self.replace_slow(key, change.proposer, slow, changes)
+            }
+            ChangeKind::RecordLoss { from, at } => {
+                self.record_loss(key, change.proposer, (from, at), changes)
+            }
         }
     }
 
@@ -108,6 +115,7 @@ impl Cluster {
         &mut self,
         key: PartitionKey,
         proposer: ReplicaId,
+        (from, time): (Sequence, Option<UnixMillis>),
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let executor = self.executors.get(&key.executor).ok_or(Refused::Unknown)?;
@@ -117,12 +125,16 @@ impl Cluster {
                 rule: "a replica asks the others with a seat before anything counts as lost".into(),
             });
         }
+        let (first, to) = sequences_of(partition.generation);
         self.losses.push(LossRecord {
             partition: key,
             generation: partition.generation,
             last: partition.in_sync.clone(),
             cause: LossCause::StoreGone,
             at: self.index,
+            from: from.clamp(first, to),
+            to,
+            time,
         });
         let surplus = self.losses.len().saturating_sub(LOSSES_MAX);
         self.losses.drain(..surplus);

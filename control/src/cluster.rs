@@ -82,7 +82,8 @@ impl Cluster {
             Command::Forget {
                 member,
                 process_ended,
-            } => self.forget(*member, *process_ended, changes),
+                at,
+            } => self.forget(*member, *process_ended, *at, changes),
             Command::Drain { member, draining } => self.drain(*member, *draining, changes),
             Command::CreateExecutor { config } => self.create_executor(config, changes),
             Command::UpdateExecutor { config } => self.update_executor(config, changes),

@@ -46,6 +46,8 @@ pub enum Command {
         member: MemberId,
         /// The operator states that its process has ended.
         process_ended: bool,
+        /// Wall clock, for people.
+        at: UnixMillis,
     },
     /// Begins or ends the drain of a member: it gets no new seats and hands over what it has.
     Drain {

@@ -1,9 +1,9 @@
 //! An operator says that a member will not come back (PROTOCOL §2 "A loss, a forget or a new generation", §3).
 
-use ringhold_types::{MemberId, PartitionKey, PartitionNumber};
+use ringhold_types::{MemberId, PartitionKey, PartitionNumber, UnixMillis};
 
 use crate::limits::FORGOTTEN_MEMBERS_MAX;
-use crate::settle::Occasion;
+use crate::settle::{Happened, Occasion};
 use crate::{Changes, Cluster, MemberState, Refused, Response};
 
 impl Cluster {
@@ -14,6 +14,7 @@ impl Cluster {
         &mut self,
         member: MemberId,
         process_ended: bool,
+        at: UnixMillis,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let record = self.members.get(&member).ok_or(Refused::Unknown)?;
@@ -32,7 +33,11 @@ impl Cluster {
         self.mark_forgotten(member);
         changes.members.push(member);
         self.update_layouts();
-        let lost = self.settle(Occasion::Forget, changes);
+        let happened = Happened {
+            occasion: Occasion::Forget,
+            time: Some(at),
+        };
+        let lost = self.settle(happened, changes);
         Ok(Response::Forgotten { removed, lost })
     }
 

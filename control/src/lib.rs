@@ -25,6 +25,7 @@ pub mod placement;
 mod rebalance;
 mod record;
 mod settle;
+mod slow;
 mod snapshot;
 mod start;
 mod view;

@@ -131,9 +131,10 @@ impl<'a> Plan<'a> {
         let up = |seat: &&ReplicaId| self.view.is_up(seat.member);
         let living_seats = self.partition.in_sync.iter().filter(up).count();
         let full = living_seats >= copies_of(&self.executor.config);
+        let awaited = self.partition.in_sync.iter().any(|seat| self.is_slow(seat));
         !self.view.is_up(learner.member)
             || self.view.is_draining(learner.member)
-            || (full && !self.target.contains(&learner.member))
+            || (full && !awaited && !self.target.contains(&learner.member))
     }
 
     /// Begins to move a seat to where the target wants it.
@@ -157,7 +158,9 @@ impl<'a> Plan<'a> {
                 .replicas()
                 .any(|replica| replica.member == member)
         };
-        let member = *self.target.iter().find(|&&member| !held(member))?;
+        let slow = self.slow().map(|replica| replica.member);
+        let free = |member: &&MemberId| !held(**member) && Some(**member) != slow;
+        let member = *self.target.iter().find(free)?;
         Some(Command::AddLearner {
             partition: self.key,
             expected: self.partition.version,
@@ -179,13 +182,25 @@ impl<'a> Plan<'a> {
     /// The first seat to leave, not the primary's.
     fn leaving_seat(&self) -> Option<ReplicaId> {
         let seats = self.partition.in_sync.iter();
-        let leaving =
-            seats.filter(|&seat| self.partition.primary != Some(*seat) && self.leaves(seat));
+        let leaving = seats.filter(|&seat| {
+            self.partition.primary != Some(*seat) && (self.leaves(seat) || self.is_slow(seat))
+        });
         let urgency = |seat: &&ReplicaId| {
             let is_dead = !self.view.is_up(seat.member);
-            (is_dead, self.view.is_draining(seat.member), seat.member)
+            let drains = self.view.is_draining(seat.member);
+            (is_dead, self.is_slow(seat), drains, seat.member)
         };
         leaving.max_by_key(urgency).copied()
+    }
+
+    /// The replica that was found slow, as long as the process lives in which it was.
+    fn slow(&self) -> Option<ReplicaId> {
+        let (replica, start) = self.partition.slow?;
+        (self.view.start(replica.member) == start).then_some(replica)
+    }
+
+    fn is_slow(&self, seat: &ReplicaId) -> bool {
+        self.slow() == Some(*seat)
     }
 
     fn leaves(&self, seat: &ReplicaId) -> bool {
@@ -200,7 +215,8 @@ impl<'a> Plan<'a> {
             let seat = self
                 .view
                 .replica(member, self.executor.config.persistence)?;
-            self.partition.in_sync.contains(&seat).then_some(seat)
+            let leads_well = self.partition.in_sync.contains(&seat) && !self.is_slow(&seat);
+            leads_well.then_some(seat)
         })?;
         let is_aim = reason != Reason::Balance || self.target.first() == Some(&best.member);
         (is_aim && self.partition.primary != Some(best)).then_some((self.key, best))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringhold_types::{
     Configuration, ConfigurationVersion, ControlIndex, ExecutorConfig, Generation, PartitionKey,
-    PartitionNumber, ReplicaId, StartNonce, Term,
+    PartitionNumber, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
 };
 
 /// An executor and its partition map.
@@ -45,6 +45,9 @@ pub struct PartitionRecord {
     pub min_copies: u32,
     /// Whether it may hold anything yet.
     pub materialised: bool,
+    /// The replica that its primary found slow last, and the process start in which it was: a learner may take its seat, and
+    /// the placement does not bring it back before its process starts anew.
+    pub slow: Option<(ReplicaId, StartNonce)>,
 }
 
 impl PartitionRecord {
@@ -113,6 +116,22 @@ pub struct LossRecord {
     pub cause: LossCause,
     /// The command that recorded it.
     pub at: ControlIndex,
+    /// The first sequence that was lost. Which was the last one given out nobody is left to tell: all of the generation from
+    /// here to [`LossRecord::to`] answer DATA_LOSS.
+    pub from: Sequence,
+    /// The last sequence of the generation.
+    pub to: Sequence,
+    /// Wall clock of the command, for people; absent if it carried none.
+    pub time: Option<UnixMillis>,
+}
+
+/// The sequences of a generation, first and last.
+pub(crate) fn sequences_of(generation: Generation) -> (Sequence, Sequence) {
+    let end = |exhausted: ringhold_types::SequenceExhausted| exhausted.at;
+    (
+        Sequence::first_of(generation).unwrap_or_else(end),
+        Sequence::last_of(generation).unwrap_or_else(end),
+    )
 }
 
 /// What proved that a partition's last copy is gone.

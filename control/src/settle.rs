@@ -3,12 +3,12 @@
 
 use ringhold_types::{
     ExecutorConfig, ExecutorId, Generation, MemberId, PartitionKey, PartitionNumber, Persistence,
-    ReplicaId,
+    ReplicaId, UnixMillis,
 };
 
 use crate::layout::LayoutKey;
 use crate::limits::LOSSES_MAX;
-use crate::record::copies_of;
+use crate::record::{copies_of, sequences_of};
 use crate::view::View;
 use crate::{Changes, Cluster, LossCause, LossRecord, PartitionRecord};
 
@@ -25,6 +25,22 @@ pub(crate) enum Occasion {
     Harmless,
 }
 
+/// What happened, and when by the wall clock of who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Happened {
+    pub(crate) occasion: Occasion,
+    pub(crate) time: Option<UnixMillis>,
+}
+
+impl From<Occasion> for Happened {
+    fn from(occasion: Occasion) -> Self {
+        Self {
+            occasion,
+            time: None,
+        }
+    }
+}
+
 /// What became of one partition.
 enum Settled {
     Same,
@@ -37,14 +53,15 @@ impl Cluster {
     /// Settles all partitions; answers those that lost their last copy, with their new generation.
     pub(crate) fn settle(
         &mut self,
-        occasion: Occasion,
+        happened: impl Into<Happened>,
         changes: &mut Changes,
     ) -> Vec<(PartitionKey, Generation)> {
+        let happened = happened.into();
         let executors = self.executors.keys().copied().collect::<Vec<_>>();
         let mut view = View::of(self);
         let mut lost = Vec::new();
         for executor in executors {
-            self.settle_with(executor, occasion, &mut view, changes, &mut lost);
+            self.settle_with(executor, happened, &mut view, changes, &mut lost);
         }
         lost
     }
@@ -52,14 +69,14 @@ impl Cluster {
     /// Settles the partitions of one executor after a change that cannot end a copy.
     pub(crate) fn settle_executor(&mut self, executor: ExecutorId, changes: &mut Changes) {
         let mut view = View::of(self);
-        let occasion = Occasion::Harmless;
-        self.settle_with(executor, occasion, &mut view, changes, &mut Vec::new());
+        let happened = Occasion::Harmless.into();
+        self.settle_with(executor, happened, &mut view, changes, &mut Vec::new());
     }
 
     fn settle_with(
         &mut self,
         id: ExecutorId,
-        occasion: Occasion,
+        happened: Happened,
         view: &mut View,
         changes: &mut Changes,
         lost: &mut Vec<(PartitionKey, Generation)>,
@@ -72,7 +89,7 @@ impl Cluster {
             let mut settling = Settling {
                 config: &executor.config,
                 target: layout.map_or(&[], |layout| layout.target(position)),
-                occasion,
+                occasion: happened.occasion,
                 view,
             };
             let settled = settling.settle(partition);
@@ -87,12 +104,17 @@ impl Cluster {
             changes.configurations.push(key);
             if let Settled::Lost(last) = settled {
                 lost.push((key, partition.generation));
+                let generation = partition.generation.previous();
+                let (from, to) = sequences_of(generation);
                 self.losses.push(LossRecord {
                     partition: key,
-                    generation: partition.generation.previous(),
+                    generation,
                     last,
-                    cause: occasion.loss_cause(executor.config.persistence),
+                    cause: happened.occasion.loss_cause(executor.config.persistence),
                     at: self.index,
+                    from,
+                    to,
+                    time: happened.time,
                 });
             }
         }

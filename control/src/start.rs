@@ -3,7 +3,7 @@
 use ringhold_types::{MemberId, StartNonce};
 
 use crate::limits::MEMBERS_MAX;
-use crate::settle::Occasion;
+use crate::settle::{Happened, Occasion};
 use crate::{
     Changes, Cluster, MemberInfo, MemberRecord, MemberStart, MemberState, Refused, Response,
     StoreReport,
@@ -31,7 +31,11 @@ impl Cluster {
         let response = self.record_start(start);
         changes.members.push(start.member.id);
         self.update_layouts();
-        self.settle(Occasion::Start, changes);
+        let happened = Happened {
+            occasion: Occasion::Start,
+            time: Some(start.at),
+        };
+        self.settle(happened, changes);
         Ok(response)
     }
 

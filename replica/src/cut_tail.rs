@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use ringhold_ringbuffer::LogEntry;
-use ringhold_types::{ChangeKind, MemberId, ReplicaId, StartNonce, Term, Tick};
+use ringhold_ringbuffer::{LogEntry, Op};
+use ringhold_types::{ChangeKind, MemberId, ReplicaId, Sequence, StartNonce, Term, Tick};
 
 use crate::context::Context;
 use crate::core::Core;
@@ -213,7 +213,8 @@ impl Primary {
         if self.change.is_some() {
             self.follow_up(core, context);
         } else {
-            self.propose(core, context, ChangeKind::RecordLoss);
+            let from = first_lost(core);
+            self.propose(core, context, ChangeKind::RecordLoss { from, at: None });
         }
     }
 
@@ -224,6 +225,17 @@ impl Primary {
         context.note(Note::TailOutOfReach(core.partition));
         self.propose(core, context, ChangeKind::HandOver { to: best });
     }
+}
+
+/// The first sequence that neither the ring nor the log after it holds.
+fn first_lost(core: &Core) -> Sequence {
+    let accepted = |entry: &LogEntry| match entry.op {
+        Op::Accept { sequence, .. } => Some(sequence),
+        _ => None,
+    };
+    let last = core.log.entries().filter_map(accepted).max();
+    let after = last.map_or(core.ring.next_sequence(), |it| it.next().unwrap_or(it));
+    after.max(core.ring.next_sequence())
 }
 
 /// What became of a piece of a tail.

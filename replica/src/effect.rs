@@ -166,6 +166,8 @@ pub enum Note {
     TailOutOfReach(PartitionKey),
     /// A slow replica loses its seat.
     SlowEjected(PartitionKey),
+    /// A learner is asked for, to take the seat of a slow replica.
+    StandInWanted(PartitionKey),
     /// A primary is itself the slow one, and gives the lead away.
     SlowPrimary(PartitionKey),
     /// A learner that was counted and did not catch up in time is not waited for any more.

@@ -18,7 +18,8 @@ impl Primary {
         context: &mut Context<'_, R>,
     ) -> Option<ReplicaId> {
         let suspect = self.find_slow(core, context)?;
-        if context.now < self.slowness.quiet_until || !self.is_working() {
+        let asked = suspect == (Suspect::Peer(self.slowness.asked.unwrap_or_default()));
+        if (context.now < self.slowness.quiet_until && !asked) || !self.is_working() {
             return None;
         }
         match suspect {
@@ -26,7 +27,7 @@ impl Primary {
                 self.give_lead_away(core, context, instead);
                 None
             }
-            Suspect::Peer(slow) if self.is_spare(core) => {
+            Suspect::Peer(slow) if self.is_spare(core) && !asked => {
                 if self.may_remove(core, slow) {
                     self.note_ejection(core, context);
                     self.propose(core, context, ChangeKind::Degrade { removed: slow });
@@ -37,10 +38,28 @@ impl Primary {
         }
     }
 
+    /// Asks for a learner for the seat of a slow replica, where there is none: it counts as the ejection of this while.
+    pub(crate) fn ask_for_stand_in<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        slow: ReplicaId,
+    ) {
+        if !core.configuration.learners.is_empty() || context.now < self.slowness.quiet_until {
+            return;
+        }
+        let every = context.shared.timing.eject_every;
+        self.slowness.ejected(context.now, every);
+        self.slowness.asked = Some(slow);
+        context.note(Note::StandInWanted(core.partition));
+        self.propose(core, context, ChangeKind::ReplaceSlow { slow });
+    }
+
     /// Notes that a slow replica loses its seat, so that the next one does not before long.
     pub(crate) fn note_ejection<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>) {
         let every = context.shared.timing.eject_every;
         self.slowness.ejected(context.now, every);
+        self.slowness.asked = None;
         context.note(Note::SlowEjected(core.partition));
     }
 

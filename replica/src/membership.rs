@@ -158,6 +158,8 @@ impl Primary {
                 self.note_ejection(core, context);
             }
             self.propose(core, context, kind);
+        } else if let Wish::ReplaceSlow(slow) = wish {
+            self.ask_for_stand_in(core, context, slow);
         } else if let Wish::Replace(removed) = wish
             && self.is_given_up(core, context, removed)
         {

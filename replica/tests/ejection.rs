@@ -77,6 +77,29 @@ fn a_slow_replica_that_min_copies_needs_keeps_its_seat_until_a_learner_takes_it(
 }
 
 #[test]
+fn a_primary_asks_for_a_learner_for_a_slow_replica_that_lives_and_once_in_a_while() {
+    let mut world = leading(3, 2, 2);
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    let asked = |world: &World<Sound>| {
+        let all = world.proposals.iter();
+        all.filter(|it| it.kind == ChangeKind::ReplaceSlow { slow: replica(2) })
+            .count()
+    };
+    under_load(&mut world, 1, 1_900);
+    assert_eq!(asked(&world), 1);
+    assert!(world.noted(1, Note::StandInWanted(P)));
+    // It was refused; it is asked again when the next may be ejected, not sooner.
+    under_load(&mut world, 1, 1_000);
+    assert_eq!(asked(&world), 1);
+    under_load(&mut world, 1, 2_000);
+    assert_eq!(asked(&world), 2);
+    // The learner that was asked for takes the seat as soon as it is caught up.
+    world.configure(|it| it.learners.push(replica(3)));
+    under_load(&mut world, 1, 1_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
+}
+
+#[test]
 fn a_primary_with_a_slow_disk_lets_a_quick_replica_lead() {
     let mut world = leading(3, 3, 2);
     world.nodes.get_mut(&1).unwrap().hold_disk = true;

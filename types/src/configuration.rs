@@ -2,7 +2,10 @@
 //!
 //! `control` and `replica` never import each other; this type is what the shell carries from one to the other.
 
-use crate::{ConfigurationVersion, Generation, PartitionKey, ReplicaId, StartNonce, Term};
+use crate::{
+    ConfigurationVersion, Generation, PartitionKey, ReplicaId, Sequence, StartNonce, Term,
+    UnixMillis,
+};
 
 /// Who holds a partition, and who leads it (PROTOCOL §1). Configurations of a partition form one chain (I1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +101,18 @@ pub enum ChangeKind {
         /// The replica.
         replica: ReplicaId,
     },
+    /// Name a learner for the seat of a living replica that is slow and that min-copies needs (PROTOCOL §3): the placement
+    /// decides which, and leaves the slow one alone until its process starts anew.
+    ReplaceSlow {
+        /// The replica, which keeps its seat until the learner takes it.
+        slow: ReplicaId,
+    },
     /// Record that what the proposer's cut tail may have held is lost (PROTOCOL §5): it has the only seat, so nobody is left to
     /// ask. A new generation begins, in which it leads with what it holds.
-    RecordLoss,
+    RecordLoss {
+        /// The first sequence that it does not hold: what was lost begins there.
+        from: Sequence,
+        /// Wall clock, for people; absent until the shell of the proposer fills it in.
+        at: Option<UnixMillis>,
+    },
 }

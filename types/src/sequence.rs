@@ -45,6 +45,17 @@ impl Sequence {
         Ok(Self(generation.0 << COUNTER_BITS))
     }
 
+    /// The last sequence that a generation can have.
+    ///
+    /// # Errors
+    /// [`SequenceExhausted`] when the generation needs more than 20 bits.
+    pub const fn last_of(generation: Generation) -> Result<Self, SequenceExhausted> {
+        match Self::first_of(generation) {
+            Ok(first) => Ok(Self(first.0 | COUNTER_MASK)),
+            Err(exhausted) => Err(exhausted),
+        }
+    }
+
     /// Rebuilds a sequence from its 64 bits.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {

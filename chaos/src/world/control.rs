@@ -119,7 +119,7 @@ impl World {
                 .insert(start.member.id, (start.fresh, self.now));
         }
         self.tell(|| format!("command {index}: {command:?} -> {response:?}"));
-        let recorded = matches!(command, Command::Change(it) if it.kind == ChangeKind::RecordLoss);
+        let recorded = matches!(command, Command::Change(it) if matches!(it.kind, ChangeKind::RecordLoss { .. }));
         self.configurations_changed(&before, &changes, recorded);
         self.control.states.push(State { changes, cluster });
         for slot in 0..self.hosts.len() {
@@ -641,7 +641,8 @@ fn mark_of(kind: &ChangeKind) -> Option<Mark> {
         ChangeKind::Swap { .. } => Some(Mark::SeatSwapped),
         ChangeKind::Degrade { .. } => Some(Mark::Degraded),
         ChangeKind::Bump => Some(Mark::AdditionSettled),
-        ChangeKind::RecordLoss => Some(Mark::LossRecorded),
+        ChangeKind::RecordLoss { .. } => Some(Mark::LossRecorded),
+        ChangeKind::ReplaceSlow { .. } => Some(Mark::StandInNamed),
         _ => None,
     }
 }

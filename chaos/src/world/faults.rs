@@ -2,7 +2,7 @@
 
 use ringhold_control::Command;
 use ringhold_replica::{Event, Rule};
-use ringhold_types::{MemberId, PartitionKey, Persistence};
+use ringhold_types::{MemberId, PartitionKey, Persistence, UnixMillis};
 
 use super::World;
 use super::disk::CrashTrace;
@@ -221,6 +221,7 @@ impl World {
         self.command(&Command::Forget {
             member,
             process_ended: true,
+            at: UnixMillis(self.now / MILLISECOND),
         });
     }
 

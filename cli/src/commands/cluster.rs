@@ -157,6 +157,8 @@ fn loss(loss: &Loss) -> Value {
         "last_members": loss.last_members.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "cause": loss.cause,
         "at_unix_ms": loss.at.map(|at| at.0),
+        "from_sequence": loss.from.to_string(),
+        "to_sequence": loss.to.to_string(),
     })
 }
 

@@ -63,6 +63,7 @@ fn executor_numbers_and_sequences_of_a_deleted_name_are_never_used_again() {
     world.done(&Command::Forget {
         member: ringhold_types::MemberId(1),
         process_ended: true,
+        at: ringhold_types::UnixMillis(5),
     });
     world.join(2);
     assert_eq!(world.partition(key(first, 0)).generation, Generation(1));

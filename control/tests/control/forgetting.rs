@@ -9,6 +9,7 @@ fn forget(member: u64, process_ended: bool) -> Command {
     Command::Forget {
         member: MemberId(member),
         process_ended,
+        at: ringhold_types::UnixMillis(5),
     }
 }
 

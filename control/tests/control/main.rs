@@ -9,6 +9,7 @@ mod placing;
 mod proposals;
 mod random;
 mod rebalancing;
+mod slow;
 mod snapshots;
 mod speed;
 mod starts;

@@ -1,7 +1,9 @@
 //! What primaries and the leader propose for one partition.
 
 use ringhold_control::{Command, Refused};
-use ringhold_types::{ChangeKind, ConfigurationVersion, MemberId, PartitionKey, Term};
+use ringhold_types::{
+    ChangeKind, ConfigurationVersion, MemberId, PartitionKey, Sequence, Term, UnixMillis,
+};
 
 use crate::world::{World, config, key};
 
@@ -149,14 +151,19 @@ fn a_primary_that_gave_its_lease_away_may_lead_again_in_a_new_term() {
 #[test]
 fn a_loss_is_recorded_by_the_only_seat_and_begins_a_new_generation() {
     let (mut world, key) = world();
-    let loss = world.proposal(key, ChangeKind::RecordLoss);
+    let from = Sequence::from_bits(17);
+    let at = Some(UnixMillis(9));
+    let loss = world.proposal(key, ChangeKind::RecordLoss { from, at });
     assert!(forbidden(world.refused(&loss)).contains("asks the others"));
     let removed = world.partition(key).in_sync[1];
     let degrade = world.proposal(key, ChangeKind::Degrade { removed });
     world.done(&degrade);
     let before = world.partition(key).clone();
-    let loss = world.proposal(key, ChangeKind::RecordLoss);
+    let loss = world.proposal(key, ChangeKind::RecordLoss { from, at });
     world.done(&loss);
+    let recorded = world.cluster.losses().last().unwrap();
+    let to = Sequence::last_of(before.generation).unwrap();
+    assert_eq!((recorded.from, recorded.to, recorded.time), (from, to, at));
     let after = world.partition(key);
     assert_eq!(after.generation, before.generation.next());
     assert_eq!(after.term, before.term.next());

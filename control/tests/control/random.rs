@@ -165,6 +165,7 @@ fn commands(world: &mut World, choice: &Choice) -> Vec<Command> {
             vec![Command::Forget {
                 member: MemberId(*id),
                 process_ended: *ended,
+                at: ringhold_types::UnixMillis(5),
             }]
         }
         Choice::Drain { id, draining } => {
@@ -295,6 +296,7 @@ fn kind_of(world: &World, key: PartitionKey, kind: u8, pick: usize) -> ChangeKin
         },
         2 => ChangeKind::Degrade { removed: seat },
         3 => ChangeKind::Bump,
+        4 => ChangeKind::ReplaceSlow { slow: seat },
         _ => ChangeKind::HandOver { to: seat },
     }
 }

@@ -133,7 +133,7 @@ impl Driver {
             execution: options.execution,
             reports: options.reports,
             links: options.links,
-            proposals: Proposals::new(options.control, notices_sender),
+            proposals: Proposals::new(options.control, notices_sender, options.clock),
             questions,
             peers,
             notices,

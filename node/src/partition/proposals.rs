@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ringhold_control::{Command, Response};
 use ringhold_replica::Event;
-use ringhold_types::{ConfigurationChange, MemberId, StartNonce};
+use ringhold_types::{ChangeKind, ConfigurationChange, MemberId, StartNonce};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::clock::Clock;
 use crate::control::ControlPlane;
 use crate::spawn;
 
@@ -22,11 +23,13 @@ pub(super) struct Proposals {
     control: ControlPlane,
     notices: mpsc::Sender<Event>,
     places: Arc<Semaphore>,
+    clock: Clock,
 }
 
 impl Proposals {
-    pub(super) fn new(control: ControlPlane, notices: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(control: ControlPlane, notices: mpsc::Sender<Event>, clock: Clock) -> Self {
         Self {
+            clock,
             control,
             notices,
             places: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
@@ -55,11 +58,10 @@ impl Proposals {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return;
         };
-        let (control, notices) = (self.control.clone(), self.notices.clone());
+        let (control, notices, clock) = (self.control.clone(), self.notices.clone(), self.clock);
         spawn::task("propose", async move {
-            let answer = control
-                .propose(Command::Change(change.clone()), PATIENCE)
-                .await;
+            let command = Command::Change(dated(change.clone(), clock));
+            let answer = control.propose(command, PATIENCE).await;
             drop(place);
             match answer {
                 Ok(Response::Refused(reason)) => {
@@ -73,4 +75,12 @@ impl Proposals {
             }
         });
     }
+}
+
+/// A recorded loss says when, which the machine cannot know: it has no wall clock.
+fn dated(mut change: ConfigurationChange, clock: Clock) -> ConfigurationChange {
+    if let ChangeKind::RecordLoss { at, .. } = &mut change.kind {
+        *at = Some(clock.wall());
+    }
+    change
 }

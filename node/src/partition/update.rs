@@ -131,6 +131,7 @@ pub(super) fn note_name(note: Note) -> &'static str {
         Note::TailTaken(_) => "tail_taken",
         Note::TailOutOfReach(_) => "tail_out_of_reach",
         Note::SlowEjected(_) => "slow_ejected",
+        Note::StandInWanted(_) => "stand_in_wanted",
         Note::SlowPrimary(_) => "slow_primary",
         Note::LearnerGivenUp(_) => "learner_given_up",
         Note::RemovalWaitsForMark(_) => "removal_waits_for_mark",

@@ -10,7 +10,7 @@ use ringhold_control::{
 use ringhold_types::{
     ChangeKind, ClusterId, ConfigurationChange, ConfigurationVersion, ControlIndex, ExecutorConfig,
     ExecutorId, ExecutorName, Generation, Incarnation, Millis, PartitionCount, PartitionKey,
-    PartitionNumber, Persistence, StartNonce, Term, UnixMillis, WhenFull,
+    PartitionNumber, Persistence, Sequence, StartNonce, Term, UnixMillis, WhenFull,
 };
 
 use super::{MEMBER, OTHER, replica};
@@ -76,6 +76,7 @@ fn member_commands() -> Vec<(&'static str, Command)> {
             Command::Forget {
                 member,
                 process_ended: true,
+                at: UnixMillis(0),
             },
         ),
         (
@@ -155,7 +156,24 @@ fn changes() -> Vec<(&'static str, Command)> {
         ("degrade", change(ChangeKind::Degrade { removed })),
         ("bump", change(ChangeKind::Bump)),
         ("hand-over", change(ChangeKind::HandOver { to: learner })),
-        ("record-loss", change(ChangeKind::RecordLoss)),
+        (
+            "record-loss",
+            change(ChangeKind::RecordLoss {
+                from: Sequence::default(),
+                at: None,
+            }),
+        ),
+        (
+            "record-loss-range",
+            change(ChangeKind::RecordLoss {
+                from: Sequence::from_bits(17),
+                at: Some(UnixMillis(1_700_000_000_000)),
+            }),
+        ),
+        (
+            "replace-slow",
+            change(ChangeKind::ReplaceSlow { slow: removed }),
+        ),
         (
             "short-log",
             change(ChangeKind::ShortLog { replica: removed }),
@@ -185,6 +203,9 @@ pub(crate) fn clusters() -> Vec<(&'static str, ClusterSnapshot)> {
             last: vec![replica(OTHER)],
             cause: LossCause::StoreGone,
             at: ControlIndex(1_000),
+            from: Sequence::default(),
+            to: Sequence::default(),
+            time: None,
         }],
         layouts: vec![LayoutSnapshot {
             partitions: PartitionCount::new(2).expect("in range"),
@@ -192,7 +213,24 @@ pub(crate) fn clusters() -> Vec<(&'static str, ClusterSnapshot)> {
             seats: vec![vec![MEMBER, OTHER], Vec::new()],
         }],
     };
-    vec![("empty", ClusterSnapshot::default()), ("full", full)]
+    let lost = ClusterSnapshot {
+        losses: vec![LossRecord {
+            partition: PARTITION,
+            generation: Generation(1),
+            last: vec![replica(OTHER)],
+            cause: LossCause::Forgotten,
+            at: ControlIndex(1_000),
+            from: Sequence::from_bits(1 << 44),
+            to: Sequence::from_bits((1 << 45) - 1),
+            time: Some(UnixMillis(1_700_000_000_000)),
+        }],
+        ..ClusterSnapshot::default()
+    };
+    vec![
+        ("empty", ClusterSnapshot::default()),
+        ("full", full),
+        ("lost", lost),
+    ]
 }
 
 fn name() -> ExecutorName {
@@ -277,5 +315,6 @@ fn partition() -> PartitionRecord {
         learners: vec![replica(OTHER)],
         min_copies: 1,
         materialised: true,
+        slow: None,
     }
 }

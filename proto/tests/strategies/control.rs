@@ -11,7 +11,7 @@ use ringhold_control::{
 };
 use ringhold_types::{
     ChangeKind, ClusterId, ConfigurationChange, ConfigurationVersion, ControlIndex, ExecutorId,
-    Generation, Incarnation, MemberId, PartitionCount, PartitionNumber, StartNonce, Term,
+    Generation, Incarnation, MemberId, PartitionCount, PartitionNumber, Sequence, StartNonce, Term,
     UnixMillis,
 };
 
@@ -67,7 +67,11 @@ fn change() -> impl Strategy<Value = ConfigurationChange> {
         (replica(), replica()).prop_map(|(learner, removed)| ChangeKind::Swap { learner, removed }),
         replica().prop_map(|removed| ChangeKind::Degrade { removed }),
         Just(ChangeKind::Bump),
-        Just(ChangeKind::RecordLoss),
+        (number(), option::of(number())).prop_map(|(from, at)| ChangeKind::RecordLoss {
+            from: Sequence::from_bits(from),
+            at: at.map(UnixMillis),
+        }),
+        replica().prop_map(|slow| ChangeKind::ReplaceSlow { slow }),
         replica().prop_map(|replica| ChangeKind::ShortLog { replica }),
         replica().prop_map(|to| ChangeKind::HandOver { to }),
     ];
@@ -89,9 +93,12 @@ fn member_command() -> BoxedStrategy<Command> {
         start().prop_map(Command::Start),
         vec(process(), 0..3).prop_map(|members| Command::MembersDown { members }),
         process().prop_map(|(member, start)| Command::MemberUp { member, start }),
-        (member(), any::<bool>()).prop_map(|(member, process_ended)| Command::Forget {
-            member,
-            process_ended,
+        (member(), any::<bool>(), number()).prop_map(|(member, process_ended, at)| {
+            Command::Forget {
+                member,
+                process_ended,
+                at: UnixMillis(at),
+            }
         }),
         (member(), any::<bool>())
             .prop_map(|(member, draining)| Command::Drain { member, draining }),
@@ -210,11 +217,13 @@ prop_compose! {
         (in_sync, learners) in (vec(replica(), 0..3), vec(replica(), 0..3)),
         min_copies in any::<u32>(),
         materialised in any::<bool>(),
+        slow in option::of((replica(), number())),
     ) -> PartitionRecord {
         PartitionRecord {
             version: ConfigurationVersion(version), term: Term(term),
             generation: Generation(generation), primary, primary_start: StartNonce(primary_start),
             in_sync, learners, min_copies, materialised,
+            slow: slow.map(|(replica, start)| (replica, StartNonce(start))),
         }
     }
 }
@@ -226,15 +235,27 @@ fn loss() -> impl Strategy<Value = LossRecord> {
         LossCause::Forgotten,
     ];
     let cause = proptest::sample::select(causes.to_vec());
-    (partition(), number(), vec(replica(), 0..3), cause, number()).prop_map(
-        |(partition, generation, last, cause, at)| LossRecord {
-            partition,
-            generation: Generation(generation),
-            last,
-            cause,
-            at: ControlIndex(at),
-        },
+    let range = (number(), number(), option::of(number()));
+    (
+        partition(),
+        number(),
+        vec(replica(), 0..3),
+        cause,
+        number(),
+        range,
     )
+        .prop_map(
+            |(partition, generation, last, cause, at, (from, to, time))| LossRecord {
+                partition,
+                generation: Generation(generation),
+                last,
+                cause,
+                at: ControlIndex(at),
+                from: Sequence::from_bits(from),
+                to: Sequence::from_bits(to),
+                time: time.map(UnixMillis),
+            },
+        )
 }
 
 fn layout() -> impl Strategy<Value = LayoutSnapshot> {

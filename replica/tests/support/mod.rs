@@ -274,7 +274,9 @@ impl<R: Rules> World<R> {
                 it.learners.retain(|one| *one != replica);
                 it.in_sync.retain(|one| *one != replica);
             }),
-            ChangeKind::RecordLoss => {
+            // Tests name the learner.
+            ChangeKind::ReplaceSlow { .. } => self.event(from, Event::ProposalRefused(change)),
+            ChangeKind::RecordLoss { .. } => {
                 let start = start(&self.nodes, change.proposer);
                 self.configure(|it| {
                     it.term = it.term.next();

@@ -209,6 +209,7 @@ async fn a_forgotten_member_loses_its_vote_and_its_place_in_raft() {
     let forget = Command::Forget {
         member: id,
         process_ended: true,
+        at: ringhold_types::UnixMillis(1),
     };
     let mut answer = members[0].plane.propose(forget.clone(), PATIENCE).await;
     if answer.is_err() {

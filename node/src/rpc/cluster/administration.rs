@@ -54,6 +54,7 @@ pub(super) async fn forget(
     let command = Command::Forget {
         member,
         process_ended: request.process_ended,
+        at: api.clock.wall(),
     };
     let Response::Forgotten { removed, lost } = propose(api, command).await? else {
         return Err(api_error(

@@ -3,7 +3,7 @@
 use ringhold_control::{
     Cluster, ExecutorRecord, LossCause, LossRecord, MemberState, PartitionRecord,
 };
-use ringhold_proto::convert::cluster_bytes;
+use ringhold_proto::convert::{cluster_bytes, timestamp_from_unix};
 use ringhold_proto::v1;
 
 use super::super::api::Api;
@@ -148,7 +148,9 @@ fn loss_message(cluster: &Cluster, loss: &LossRecord) -> v1::Loss {
             LossCause::Forgotten => "its last member was forgotten",
         }
         .to_owned(),
-        at: None,
+        at: loss.time.map(timestamp_from_unix),
+        from_sequence: loss.from.bits(),
+        to_sequence: loss.to.bits(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Changes of a partition's configuration.
 
-use ringhold_types::{ChangeKind, ConfigurationChange, ConfigurationVersion, Term};
+use ringhold_types::{
+    ChangeKind, ConfigurationChange, ConfigurationVersion, Sequence, Term, UnixMillis,
+};
 
 use super::{partition, replica};
 use crate::convert::ConversionError;
@@ -27,7 +29,13 @@ impl From<&ConfigurationChange> for wire::ConfigurationChange {
             ChangeKind::ShortLog { replica } => Kind::ShortLog(wire::ShortLog {
                 replica: Some(replica.into()),
             }),
-            ChangeKind::RecordLoss => Kind::RecordLoss(wire::RecordLoss {}),
+            ChangeKind::ReplaceSlow { slow } => Kind::ReplaceSlow(wire::ReplaceSlow {
+                slow: Some(slow.into()),
+            }),
+            ChangeKind::RecordLoss { from, at } => Kind::RecordLoss(wire::RecordLoss {
+                from: from.bits(),
+                at: at.map(|at| at.0),
+            }),
         };
         Self {
             partition: Some(change.partition.into()),
@@ -66,7 +74,13 @@ impl TryFrom<wire::ConfigurationChange> for ConfigurationChange {
             Kind::ShortLog(short) => ChangeKind::ShortLog {
                 replica: replica("short_log.replica", short.replica)?,
             },
-            Kind::RecordLoss(wire::RecordLoss {}) => ChangeKind::RecordLoss,
+            Kind::ReplaceSlow(replace) => ChangeKind::ReplaceSlow {
+                slow: replica("replace_slow.slow", replace.slow)?,
+            },
+            Kind::RecordLoss(loss) => ChangeKind::RecordLoss {
+                from: Sequence::from_bits(loss.from),
+                at: loss.at.map(UnixMillis),
+            },
         };
         Ok(Self {
             partition: partition("change.partition", message.partition)?,

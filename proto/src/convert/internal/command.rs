@@ -50,9 +50,11 @@ fn encode(command: &Command) -> WireCommand {
         Command::Forget {
             member,
             process_ended,
+            at,
         } => WireCommand::Forget(wire::Forget {
             member: member.0,
             process_ended: *process_ended,
+            at: at.0,
         }),
         Command::Drain { member, draining } => WireCommand::Drain(wire::Drain {
             member: member.0,
@@ -113,6 +115,7 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
         WireCommand::Forget(forget) => Command::Forget {
             member: MemberId(forget.member),
             process_ended: forget.process_ended,
+            at: UnixMillis(forget.at),
         },
         WireCommand::Drain(drain) => Command::Drain {
             member: MemberId(drain.member),

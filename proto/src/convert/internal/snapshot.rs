@@ -9,7 +9,7 @@ use ringhold_control::{
 };
 use ringhold_types::{
     ConfigurationVersion, ControlIndex, ExecutorId, ExecutorName, Generation, Incarnation,
-    MemberId, PartitionCount, ReplicaId, StartNonce, Term, UnixMillis,
+    MemberId, PartitionCount, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
 };
 
 use super::{all, partition};
@@ -166,6 +166,10 @@ impl From<&PartitionRecord> for wire::PartitionRecord {
             learners: replicas(&record.learners),
             min_copies: record.min_copies,
             materialised: record.materialised,
+            slow: record.slow.map(|(replica, start)| wire::SlowReplica {
+                replica: Some(replica.into()),
+                start: start.get(),
+            }),
         }
     }
 }
@@ -182,6 +186,10 @@ impl From<wire::PartitionRecord> for PartitionRecord {
             learners: replicas_of(message.learners),
             min_copies: message.min_copies,
             materialised: message.materialised,
+            slow: message.slow.and_then(|slow| {
+                let replica = slow.replica?.into();
+                Some((replica, StartNonce(slow.start)))
+            }),
         }
     }
 }
@@ -207,6 +215,9 @@ impl From<&LossRecord> for wire::LossRecord {
             last: replicas(&loss.last),
             cause: cause.into(),
             at: loss.at.get(),
+            from: loss.from.bits(),
+            to: loss.to.bits(),
+            time: loss.time.map(|time| time.0),
         }
     }
 }
@@ -231,6 +242,9 @@ impl TryFrom<wire::LossRecord> for LossRecord {
             last: replicas_of(message.last),
             cause,
             at: ControlIndex(message.at),
+            from: Sequence::from_bits(message.from),
+            to: Sequence::from_bits(message.to),
+            time: message.time.map(UnixMillis),
         })
     }
 }
