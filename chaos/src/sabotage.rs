@@ -52,6 +52,8 @@ pub enum Sabotage {
     VersionExpected,
     /// I2: a learner is named primary, however little it has.
     LearnerElected,
+    /// §3: members are judged dead as if no tail were cut.
+    DeathIgnoresMark,
 }
 
 impl Sabotage {
@@ -164,7 +166,7 @@ const fn rule(name: &'static str, rule: Rule, needed: Needed, breaks: &'static s
 }
 
 /// All sabotages.
-pub const LIST: [Listed; 29] = [
+pub const LIST: [Listed; 30] = [
     rule(
         "commit-without-acks",
         Rule::CommitNeedsAllAcks,
@@ -394,6 +396,15 @@ pub const LIST: [Listed; 29] = [
         name: "straggler-copy-cuts",
         breaks: "§5: a copied state voids what lies beside it",
         sabotage: Sabotage::StragglerCopyCuts,
+        needed: Needed {
+            median: 1,
+            stated: 5_000,
+        },
+    },
+    Listed {
+        name: "death-ignores-mark",
+        breaks: "§3: seats of the dead are given up although only a cut tail is left",
+        sabotage: Sabotage::DeathIgnoresMark,
         needed: Needed {
             median: 1,
             stated: 5_000,

@@ -21,7 +21,7 @@ pub struct Schedule {
 }
 
 /// All schedules.
-pub const SCHEDULES: [Schedule; 4] = [
+pub const SCHEDULES: [Schedule; 5] = [
     Schedule {
         name: "a copy forward is cut in half by a crash",
         sabotage: Sabotage::StragglerCopyCuts,
@@ -41,6 +41,11 @@ pub const SCHEDULES: [Schedule; 4] = [
         name: "a seat is given up while the one that stays lacks what it held",
         sabotage: Sabotage::Rule(Rule::RemovalWaitsForMark),
         play: directed::doubtful_removal,
+    },
+    Schedule {
+        name: "a primary and a backup are judged dead while the third one's tail is cut",
+        sabotage: Sabotage::DeathIgnoresMark,
+        play: directed::deaths_beside_damage,
     },
 ];
 

@@ -95,6 +95,10 @@ impl World {
         let index = self.control.cluster.index().next();
         let before = Arc::clone(&self.control.cluster);
         let mut cluster = (*before).clone();
+        let ignores = self.sabotage == Sabotage::DeathIgnoresMark;
+        if ignores && matches!(command, Command::MembersDown { .. }) {
+            cluster = unmarked(cluster);
+        }
         let (response, mut changes) = cluster.apply(index, command);
         if let (Sabotage::LearnerElected, Command::MembersDown { members }) =
             (self.sabotage, command)
@@ -581,6 +585,15 @@ impl World {
         let staying = configuration.in_sync.iter().filter(|it| stays(it)).count();
         staying <= self.plan.durability as usize
     }
+}
+
+/// The sabotage of §3: nobody's tail is known to be cut.
+fn unmarked(cluster: Cluster) -> Cluster {
+    let mut state = cluster.snapshot();
+    for record in state.members.values_mut() {
+        record.marked = false;
+    }
+    Cluster::restore(state).unwrap_or(cluster)
 }
 
 /// The sabotage of I2: what the dead led goes to learners that are up.

@@ -3,6 +3,7 @@
 
 mod damaged_backup;
 mod deaf_primary;
+mod deaths_beside_damage;
 mod doubtful_removal;
 
 use ringhold_types::{
@@ -15,6 +16,7 @@ use ringhold_types::{Lsn, Millis};
 
 pub(crate) use damaged_backup::play as damaged_backup;
 pub(crate) use deaf_primary::play as deaf_primary;
+pub(crate) use deaths_beside_damage::play as deaths_beside_damage;
 pub(crate) use doubtful_removal::play as doubtful_removal;
 
 use super::queue::Happening;
