@@ -254,7 +254,11 @@ fn take_piece<R: Rules>(core: &mut Core, context: &mut Context<'_, R>, reply: &T
     // was replaced: what replaced them was in the part that was cut.
     let common = common_point(&reply.summary, &core.log.summary(core.commit));
     if common < core.log.last() {
-        core.cut_after(context, common, reply.summary.term_at(common.next()));
+        let Some(theirs) = reply.summary.term_at(common.next()) else {
+            // The peer has dropped what would tell whether the logs part there: nothing is cut on a guess (I10).
+            return Piece::OutOfReach;
+        };
+        core.cut_after(context, common, Some(theirs));
         return Piece::AskAgain;
     }
     if reply.base > core.log.last() {

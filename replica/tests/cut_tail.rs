@@ -53,6 +53,41 @@ fn a_primary_whose_peer_dropped_what_the_cut_took_lets_that_peer_lead() {
 }
 
 #[test]
+fn a_primary_cuts_nothing_where_its_peer_no_longer_knows_whether_the_logs_part() {
+    let mut config = executor(Persistence::Fsync, 2);
+    config.capacity = 0;
+    config.pool_size = 1;
+    let mut world = World::with_rules(Sound, 3, 3, config);
+    world.run(1_000);
+    write(&mut world, 1, 0..100);
+    world.run(500);
+    // What the third one has is a ring, written again, and nothing before it.
+    world.event(3, Event::CopyForward(P));
+    world.settle();
+    world.kill(3);
+    world.restart(3);
+    world.run(500);
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    node.disk.truncate(40);
+    node.cut_mark = true;
+    world.kill(1);
+    world.down.insert(1);
+    world.restart(2);
+    let (left, commit) = (world.at(2).last(), world.at(2).committed());
+    assert!(commit < left && left < world.at(3).log_base());
+    world.configure(|it| it.in_sync.retain(|one| *one != replica(1)));
+    world.nominate(2);
+    world.run(4_000);
+    assert!(world.noted(2, Note::TailOutOfReach(P)));
+    assert!(!world.noted(2, Note::TailCut(P)));
+    assert_eq!(world.role(3), Some(RoleView::Leading));
+    world.run(2_000);
+    assert_eq!(world.at(2).last(), world.at(3).last());
+    world.assert_equal_rings();
+}
+
+#[test]
 fn a_cut_tail_that_ends_in_entries_of_a_replaced_term_is_cut_further_back() {
     let mut world = World::new(3, 3, Persistence::Fsync);
     world.run(1_000);
