@@ -10,7 +10,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 16] = [
+const FOUND_ONCE: [(u64, &str); 17] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -52,6 +52,10 @@ const FOUND_ONCE: [(u64, &str); 16] = [
     (
         55_948_353_601,
         "an outcome that was lost, and recorded so, while its task was kept",
+    ),
+    (
+        1_048_194_125_784,
+        "another outcome of a task that was kept over a recorded loss",
     ),
     (
         1_074_350_523_200,
