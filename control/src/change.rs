@@ -145,6 +145,7 @@ impl Cluster {
             .start;
         self.edit(key, changes, |partition| {
             partition.generation = partition.generation.next();
+            partition.kept_by = Some(proposer);
             partition.lead(proposer, start);
         })
     }

@@ -33,6 +33,8 @@ pub struct PartitionRecord {
     pub term: Term,
     /// The partition's life.
     pub generation: Generation,
+    /// The replica that went on from the generation before with what it held (PROTOCOL §5).
+    pub kept_by: Option<ReplicaId>,
     /// Who leads; `None` while no in-sync replica's member is up.
     pub primary: Option<ReplicaId>,
     /// The process start that the nomination is for; zero without a primary.
@@ -59,6 +61,7 @@ impl PartitionRecord {
             version: self.version,
             term: self.term,
             generation: self.generation,
+            kept_by: self.kept_by,
             primary: self.primary,
             primary_start: self.primary_start,
             in_sync: self.in_sync.clone(),
@@ -78,6 +81,10 @@ impl PartitionRecord {
         self.term = self.term.next();
         self.primary = Some(primary);
         self.primary_start = start;
+        if self.slow.is_some_and(|(slow, _)| slow == primary) {
+            // It leads now, whether it is slow or not: nobody is left who would give its seat away.
+            self.slow = None;
+        }
     }
 
     /// Ends a reign without a successor; the term grows with the next one.

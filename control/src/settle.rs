@@ -155,6 +155,7 @@ impl Settling<'_> {
         let lost = had_seats && partition.in_sync.is_empty();
         if lost {
             partition.generation = partition.generation.next();
+            partition.kept_by = None;
             partition.learners.clear();
             partition.leave_without_primary();
         }

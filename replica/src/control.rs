@@ -167,17 +167,14 @@ impl<R: Rules> Member<R> {
         self.dirty.insert(partition);
     }
 
-    /// Whether a new generation makes what is held here void: it belongs to a life that ended. Only a replica that had a seat
-    /// until then, and keeps it, goes on with what it holds (PROTOCOL §5, a cut tail that nobody can complete).
+    /// Whether a new generation makes what is held here void: it belongs to a life that ended.
     fn begins_anew(&self, configuration: &Configuration) -> bool {
         let Some(replica) = self.replicas.get(&configuration.partition) else {
             return false;
         };
         let known = replica.configuration();
-        let keeps = known.version.next() == configuration.version
-            && known.is_in_sync(replica.id())
-            && configuration.is_in_sync(replica.id());
-        configuration.generation > known.generation && !keeps
+        configuration.generation > known.generation
+            && !keeps(configuration, replica.id(), known.generation)
     }
 
     /// Which replica this member would be under a configuration.
@@ -211,7 +208,8 @@ impl<R: Rules> Member<R> {
         };
         let life = configuration.generation;
         let ours = |found: &RecoveredReplica| {
-            found.replica == own && stamp_of(found).is_none_or(|stamp| stamp >= life)
+            let of_this_life = |stamp| stamp >= life || keeps(configuration, own, stamp);
+            found.replica == own && stamp_of(found).is_none_or(of_this_life)
         };
         let core = match found.filter(ours) {
             Some(found) => Core::recovered(&mut context, found, own, configuration.clone()),
@@ -365,4 +363,10 @@ fn is_first(known: Option<&Configuration>, configuration: &Configuration) -> boo
         Some(known) => !known.materialised && known.version.next() == configuration.version,
         None => configuration.version <= ConfigurationVersion(1),
     }
+}
+
+/// Whether a replica goes on with what it holds of an earlier generation, as the record of the loss says (PROTOCOL §5, a cut
+/// tail that nobody can complete): also when its process ends before it has begun the new one.
+fn keeps(configuration: &Configuration, replica: ReplicaId, held: Generation) -> bool {
+    configuration.kept_by == Some(replica) && held.next() == configuration.generation
 }

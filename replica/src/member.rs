@@ -38,6 +38,8 @@ pub struct MemberOptions<R> {
     pub rules: R,
     /// The times it works with.
     pub timing: Timing,
+    /// Whether the tail of the disk was cut, and replicas that are not among the recovered ones may have been in it whole.
+    pub unlisted_cut: bool,
 }
 
 /// One member's share of the replication protocol. A value: it can be cloned, compared and replayed.
@@ -91,7 +93,7 @@ impl<R: Rules> Member<R> {
             persist_token: PersistToken::default(),
             persisting: BTreeMap::new(),
         };
-        let tail_cut = recovered.is_empty() || recovered.iter().any(|it| it.cut_mark);
+        let tail_cut = options.unlisted_cut || recovered.iter().any(|it| it.cut_mark);
         Self {
             shared,
             tail_cut,

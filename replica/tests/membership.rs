@@ -387,6 +387,7 @@ fn a_learner_that_is_given_the_whole_log_of_a_partition_with_a_recorded_loss_has
     world.configure(|it| {
         it.term = it.term.next();
         it.generation = Generation(1);
+        it.kept_by = Some(replica(2));
         it.primary = Some(replica(2));
         it.primary_start = start;
         it.in_sync = vec![replica(2)];
@@ -627,4 +628,36 @@ fn a_lone_seat_whose_whole_log_was_cut_records_one_loss_and_leads() {
     world.run(3_000);
     assert_eq!(world.configuration.generation, Generation(1));
     assert_eq!(world.role(1), Some(RoleView::Leading));
+}
+
+#[test]
+fn what_a_replica_keeps_over_a_recorded_loss_survives_a_crash_before_it_leads_again() {
+    let mut config = executor(Persistence::Fsync, 0);
+    config.min_copies = Some(1);
+    let mut world = World::with_rules(Sound, 1, 1, config);
+    world.run(1_000);
+    write(&mut world, 1, 0..6);
+    world.kill(1);
+    let node = world.nodes.get_mut(&1).unwrap();
+    let keep = node.disk.len() - 3;
+    node.disk.truncate(keep);
+    node.cut_mark = true;
+    world.restart(1);
+    world.nodes.get_mut(&1).unwrap().hold_disk = true;
+    world.run(3_000);
+    assert_eq!(world.configuration.generation, Generation(1));
+    let kept = world.at(1).last();
+    world.kill(1);
+    assert_eq!(
+        world.nodes[&1].disk.len(),
+        keep,
+        "nothing of the new life is on disk"
+    );
+    world.nodes.get_mut(&1).unwrap().hold_disk = false;
+    world.restart(1);
+    world.run(3_000);
+    assert_eq!(world.configuration.generation, Generation(1), "one loss");
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    assert!(world.at(1).last() >= kept);
+    assert!(world.at(1).ring().undisposed() > 0, "it kept what it held");
 }

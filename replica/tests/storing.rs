@@ -70,6 +70,7 @@ fn replicas_of_a_deleted_executor_are_forgotten() {
         start: StartNonce(9),
         rules: Sound,
         timing: Timing::default(),
+        unlisted_cut: false,
     };
     let mut member = Member::new(options, found, world.now);
     let mut effects = Effects::default();

@@ -383,3 +383,23 @@ fn acks_of_an_older_term_are_not_counted() {
     assert_eq!(world.at(1).committed(), before);
     assert!(world.noted(1, Note::Fenced(P)));
 }
+
+#[test]
+fn a_new_store_lost_nothing_though_its_partition_changed_before_it_first_heard_of_it() {
+    let mut config = executor(Persistence::Fsync, 1);
+    config.min_copies = Some(2);
+    let mut world = World::with_rules(Sound, 3, 2, config);
+    // Member 2 hears of the partition only after its first primary has died: both came in one.
+    world.nodes.remove(&2);
+    world.boot(2, StartNonce(102), Vec::new());
+    world.network.clear();
+    world.nodes.get_mut(&2).unwrap().control = false;
+    world.kill(1);
+    world.down.insert(1);
+    world.configure(|it| it.learners.push(replica(3)));
+    world.nodes.get_mut(&2).unwrap().control = true;
+    world.nominate(2);
+    world.run(5_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert_eq!(world.configuration.in_sync, [replica(2), replica(3)]);
+}

@@ -18,6 +18,9 @@ pub struct Configuration {
     pub term: Term,
     /// The partition's life.
     pub generation: Generation,
+    /// The replica that went on from the generation before with what it held, its own tail's loss being recorded (PROTOCOL
+    /// §5); `None` when nothing was left to go on with.
+    pub kept_by: Option<ReplicaId>,
     /// The primary; `None` while every replica that could lead is away.
     pub primary: Option<ReplicaId>,
     /// The process start of the primary's member that this nomination is for (I18).

@@ -143,6 +143,11 @@ impl Disk {
         self.flushed = self.batches.len();
     }
 
+    /// Whether replicas that the next start does not find may have been cut whole.
+    pub(crate) const fn is_cut_unlisted(&self) -> bool {
+        self.unlisted_cut
+    }
+
     /// What a start finds; `None` if it does not fit together. `seats` are the replicas that the control plane knows here: one
     /// that the cut took whole is empty and marked, and the mark is written down. `copies_cut` is the sabotage of a straggler copy that voids what lies
     /// beside it.

@@ -37,6 +37,7 @@ impl World {
         host.presented_before.push(start);
         let base = random.below(100 * SECOND);
         let clock = Clock::new(now, base, host.deviation);
+        let unlisted_cut = host.disk.is_cut_unlisted();
         let recovered = match host.disk.recover(&seats, copies_cut) {
             Some(recovered) if !host.is_rotten => recovered,
             _ => {
@@ -50,6 +51,7 @@ impl World {
             start,
             rules: self.sabotage.rules(self.watch),
             timing: self.plan.timing,
+            unlisted_cut,
         };
         let next_notice = host.applied.saturating_sub(1);
         host.process = Some(Process {

@@ -357,7 +357,7 @@ proptest! {
             let copies = takers.count().min(record.config.copies() as usize);
             for key in keys(&world.cluster, executor) {
                 let partition = world.partition(key);
-                prop_assert!(partition.learners.is_empty());
+                prop_assert!(partition.learners.is_empty(), "{:?}", partition);
                 if copies > 0 {
                     // A draining member keeps a seat that nobody else can take.
                     prop_assert!(partition.in_sync.len() >= copies);

@@ -5,10 +5,9 @@ use ringhold_proto::internal::{ControlHeartbeatRequest, ControlHeartbeatResponse
 use ringhold_types::MemberId;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 
 use super::core::Core;
-use super::peers::Lane;
+use super::peers::{Answers, Lane};
 
 /// One heartbeat is under way at a time.
 const QUEUED_MAX: usize = 1;
@@ -16,7 +15,7 @@ const QUEUED_MAX: usize = 1;
 /// An open stream; dropping it ends it.
 pub(super) struct BeatStream {
     requests: mpsc::Sender<ControlHeartbeatRequest>,
-    answers: Streaming<ControlHeartbeatResponse>,
+    answers: Answers<ControlHeartbeatResponse>,
 }
 
 /// Sends a heartbeat on the stream that is open, or on a new one, and waits for its answer. `None` if that came to nothing:

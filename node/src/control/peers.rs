@@ -22,6 +22,9 @@ pub(crate) const RAFT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A client of a member's Raft service.
 pub(crate) type Client = RaftServiceClient<Channel>;
 
+/// What a member answers on a stream.
+pub(crate) type Answers<T> = tonic::Streaming<T>;
+
 /// Connections are kept apart, so that a heartbeat never waits behind a large append or a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ringhold_control::{Command, MemberInfo, Response, StoreReport};
 use ringhold_proto::internal::peer_service_server::PeerServiceServer;
-use ringhold_replica::RecoveredReplica;
 use ringhold_storage::{DataDirectory, DirectoryExpectation, RedbStore};
 use ringhold_types::{ClusterId, ExecutorConfig, MemberId, StartNonce, limits};
 use tokio::runtime::Handle;
@@ -270,8 +269,7 @@ fn start_driver(
         None => store::open_log(&ground.home.directory, cluster)?,
     };
     let member = ground.identity.member;
-    let (log, recovered): (_, Vec<RecoveredReplica>) =
-        opened.settle(&control.view().cluster, member)?;
+    let settled = opened.settle(&control.view().cluster, member)?;
     let (reports, reports_receiver) = mpsc::channel(REPORTS_QUEUED_MAX);
     let options = ExecutionOptions {
         member,
@@ -283,8 +281,9 @@ fn start_driver(
     let (driver, handle) = Driver::new(DriverOptions {
         member,
         start: ground.identity.start,
-        recovered,
-        committer: Committer::start(log, Arc::clone(&ground.home))?,
+        recovered: settled.replicas,
+        unlisted_cut: settled.unlisted_cut,
+        committer: Committer::start(settled.log, Arc::clone(&ground.home))?,
         control: control.clone(),
         control_events,
         execution: execution.clone(),

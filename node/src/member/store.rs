@@ -22,6 +22,14 @@ pub(super) struct OpenedLog {
     pub(super) report: StoreReport,
 }
 
+/// The log once it belongs to the cluster, and what was in it.
+pub(super) struct SettledLog {
+    pub(super) log: Box<dyn RecordLog>,
+    pub(super) replicas: Vec<RecoveredReplica>,
+    /// As of [`OpenedLog`]: what the cluster's state did not name yet when it was settled.
+    pub(super) unlisted_cut: bool,
+}
+
 /// Opens the log. Rot, or records that cannot be understood, make the store doubtful: it starts over empty as a new
 /// incarnation, and catches up (PROTOCOL I9, §5).
 pub(super) fn open_log(
@@ -67,7 +75,7 @@ impl OpenedLog {
         mut self,
         cluster: &Cluster,
         member: MemberId,
-    ) -> Result<(Box<dyn RecordLog>, Vec<RecoveredReplica>), StorageError> {
+    ) -> Result<SettledLog, StorageError> {
         if self.unlisted_cut {
             let listed = |key: &PartitionKey| self.replicas.iter().any(|r| r.partition == *key);
             let missing: Vec<(PartitionKey, ReplicaId)> = seats_of(cluster, member)
@@ -89,7 +97,11 @@ impl OpenedLog {
             self.log.settle()?;
             self.log.sync()?;
         }
-        Ok((Box::new(self.log), self.replicas))
+        Ok(SettledLog {
+            log: Box::new(self.log),
+            replicas: self.replicas,
+            unlisted_cut: self.unlisted_cut,
+        })
     }
 }
 

@@ -44,6 +44,8 @@ pub struct DriverOptions {
     pub start: StartNonce,
     /// Replicas found on disk.
     pub recovered: Vec<RecoveredReplica>,
+    /// Whether the log was cut, and replicas that were not found may have been in the part that is gone.
+    pub unlisted_cut: bool,
     /// The log's thread.
     pub committer: Committer,
     /// The control plane.
@@ -121,6 +123,7 @@ impl Driver {
             start: options.start,
             rules: Sound,
             timing: Timing::default(),
+            unlisted_cut: options.unlisted_cut,
         };
         let driver = Self {
             machine: Member::new(machine_options, options.recovered, options.clock.now()),

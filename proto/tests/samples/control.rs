@@ -316,5 +316,6 @@ fn partition() -> PartitionRecord {
         min_copies: 1,
         materialised: true,
         slow: None,
+        kept_by: None,
     }
 }

@@ -218,11 +218,12 @@ prop_compose! {
         min_copies in any::<u32>(),
         materialised in any::<bool>(),
         slow in option::of((replica(), number())),
+        kept_by in option::of(replica()),
     ) -> PartitionRecord {
         PartitionRecord {
             version: ConfigurationVersion(version), term: Term(term),
             generation: Generation(generation), primary, primary_start: StartNonce(primary_start),
-            in_sync, learners, min_copies, materialised,
+            in_sync, learners, min_copies, materialised, kept_by,
             slow: slow.map(|(replica, start)| (replica, StartNonce(start))),
         }
     }

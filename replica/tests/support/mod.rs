@@ -115,6 +115,7 @@ impl<R: Rules> World<R> {
             learners: Vec::new(),
             min_copies: config.effective_min_copies(),
             materialised: true,
+            kept_by: None,
         };
         let mut world = Self {
             now: Tick(1_000_000),
@@ -151,6 +152,7 @@ impl<R: Rules> World<R> {
             start,
             rules: self.rules.clone(),
             timing: self.timing,
+            unlisted_cut: disk.is_empty() && self.nodes.contains_key(&id),
         };
         let mut found = recover(&disk);
         let cut_mark = self.nodes.get(&id).is_some_and(|node| node.cut_mark);
@@ -281,6 +283,7 @@ impl<R: Rules> World<R> {
                 self.configure(|it| {
                     it.term = it.term.next();
                     it.generation = it.generation.next();
+                    it.kept_by = Some(change.proposer);
                     it.primary_start = start;
                 });
             }

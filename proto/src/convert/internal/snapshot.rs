@@ -166,6 +166,7 @@ impl From<&PartitionRecord> for wire::PartitionRecord {
             learners: replicas(&record.learners),
             min_copies: record.min_copies,
             materialised: record.materialised,
+            kept_by: record.kept_by.map(Into::into),
             slow: record.slow.map(|(replica, start)| wire::SlowReplica {
                 replica: Some(replica.into()),
                 start: start.get(),
@@ -186,6 +187,7 @@ impl From<wire::PartitionRecord> for PartitionRecord {
             learners: replicas_of(message.learners),
             min_copies: message.min_copies,
             materialised: message.materialised,
+            kept_by: message.kept_by.map(Into::into),
             slow: message.slow.and_then(|slow| {
                 let replica = slow.replica?.into();
                 Some((replica, StartNonce(slow.start)))
