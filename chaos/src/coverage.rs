@@ -86,6 +86,8 @@ pub enum Mark {
     Cancelled,
     /// A member came back after it was judged dead, without having ended.
     CameBack,
+    /// A member died and did not come back, and nobody said so.
+    StayedDead,
     /// Ids of a lost generation answered DATA_LOSS.
     DataLossAnswered,
     /// A slow replica lost its seat (§3).
@@ -112,7 +114,7 @@ pub enum Mark {
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -152,6 +154,7 @@ impl Mark {
         Self::TakenTwice,
         Self::Cancelled,
         Self::CameBack,
+        Self::StayedDead,
         Self::DataLossAnswered,
         Self::SlowEjected,
         Self::StandInNamed,
@@ -213,7 +216,10 @@ impl Mark {
 
 /// What stands for each bullet of PROTOCOL §3, for §5's cut tails and for each rule: all of it must be met.
 pub const COVERS: [(&str, &[Mark]); 28] = [
-    ("§3 detection", &[Mark::CameBack, Mark::ZombieWoke]),
+    (
+        "§3 detection",
+        &[Mark::CameBack, Mark::StayedDead, Mark::ZombieWoke],
+    ),
     (
         "§3 takeover",
         &[Mark::TookOver, Mark::TookOverUncommittedTail, Mark::TailCut],

@@ -22,6 +22,8 @@ pub enum Concern {
     Processes,
     /// What plans gained later: older seeds keep what they drew before.
     PlanGrown,
+    /// Who does not come back in the end.
+    LastDeath,
 }
 
 /// One stream (splitmix64 over a counter).

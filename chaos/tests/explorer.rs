@@ -10,7 +10,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found.
-const FOUND_ONCE: [(u64, &str); 17] = [
+const FOUND_ONCE: [(u64, &str); 18] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -60,6 +60,10 @@ const FOUND_ONCE: [(u64, &str); 17] = [
     (
         1_074_350_523_200,
         "a tail cut down to the own commit, since the peer no longer knew what it had there",
+    ),
+    (
+        80_000_513,
+        "a cut tail that was not asked for, since a loss before it was not applied yet",
     ),
 ];
 

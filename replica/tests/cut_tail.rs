@@ -311,3 +311,42 @@ fn a_peer_that_restarts_with_a_cut_tail_of_its_own_no_longer_counts_as_whole() {
     assert_eq!(world.at(2).ring().undisposed(), LONG_TAIL);
     world.assert_equal_rings();
 }
+
+#[test]
+fn a_cut_tail_is_asked_for_also_when_the_log_of_a_recorded_loss_is_not_applied_yet() {
+    let mut world = World::new(2, 2, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..3);
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.kept_by = Some(replica(1));
+    });
+    world.run(3_000);
+    let stored = write(&mut world, 1, 3..6);
+    let stored: Vec<Sequence> = stored.iter().map(|it| world.sequence(*it)).collect();
+    world.run(500);
+    // Its tail is cut after the new generation's first entry, and nothing says how much of the rest is committed.
+    world.kill(2);
+    let node = world.nodes.get_mut(&2).unwrap();
+    node.disk.truncate(node.disk.len() - 3);
+    node.cut_mark = true;
+    for record in &mut node.disk {
+        if let Record::Entry { commit, .. } = record {
+            *commit = Lsn::ZERO;
+        }
+    }
+    world.restart(2);
+    world.nominate(2);
+    world.run(4_000);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    for sequence in stored {
+        let get = world.ask(2, Request::Get { sequence });
+        world.settle();
+        assert!(
+            matches!(world.reply(get), Some(Reply::Task(_))),
+            "{sequence}"
+        );
+    }
+    world.assert_equal_rings();
+}

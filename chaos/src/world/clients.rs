@@ -134,7 +134,7 @@ impl World {
         let present: Vec<MemberId> = self
             .hosts
             .iter()
-            .filter(|it| !it.is_gone)
+            .filter(|it| !it.is_gone && !it.stays_dead)
             .map(|it| it.member)
             .collect();
         random.pick(&present).copied().unwrap_or_default()

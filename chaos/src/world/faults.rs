@@ -2,7 +2,7 @@
 
 use ringhold_control::Command;
 use ringhold_replica::{Event, Rule};
-use ringhold_types::{MemberId, PartitionKey, Persistence, UnixMillis};
+use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, UnixMillis};
 
 use super::World;
 use super::disk::CrashTrace;
@@ -10,6 +10,9 @@ use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{FaultKind, MILLISECOND, SECOND};
 use crate::sabotage::Sabotage;
+
+/// Of so many millionths of the seeds a member does not come back.
+const LAST_DEATH: u32 = 400_000;
 
 impl World {
     /// A fault is due.
@@ -317,6 +320,57 @@ impl World {
         self.command(&command);
     }
 
+    /// Some seeds end with a death for good, of which only silence tells: nothing may wait for that member for ever.
+    fn last_death(&mut self) {
+        let Some(slot) = self.any_running_last() else {
+            return;
+        };
+        let copies = self.plan.durability as usize + 1;
+        let left = self.hosts.iter().filter(|host| !host.is_gone).count() - 1;
+        if left < copies || !self.is_dispensable(slot) {
+            return;
+        }
+        self.tell(|| format!("{} dies for good", self.hosts[slot].member));
+        self.crash(slot);
+        self.hosts[slot].stays_dead = true;
+        self.coverage.mark(Mark::StayedDead);
+    }
+
+    fn any_running_last(&mut self) -> Option<usize> {
+        let random = &mut self.random.last_death;
+        if !random.chance(LAST_DEATH) {
+            return None;
+        }
+        let running: Vec<usize> = (0..self.hosts.len())
+            .filter(|slot| self.hosts[*slot].process.is_some())
+            .collect();
+        random.pick(&running).copied()
+    }
+
+    /// Whether each partition has another seat whose process runs with a whole log.
+    fn is_dispensable(&self, slot: usize) -> bool {
+        let member = self.hosts[slot].member;
+        self.partitions.iter().all(|partition| {
+            let Some(configuration) = self.control.cluster.configuration(*partition) else {
+                return true;
+            };
+            let mut others = configuration
+                .in_sync
+                .iter()
+                .filter(|it| it.member != member);
+            let whole = |seat: &ReplicaId| {
+                let host = self.slot_of(seat.member).map(|slot| &self.hosts[slot]);
+                let process = host.and_then(|host| host.process.as_ref());
+                let machine = process.map(|it| &it.machine);
+                let replica = machine
+                    .filter(|it| it.is_registered())
+                    .and_then(|it| it.replica(*partition));
+                replica.is_some_and(|it| it.id() == *seat && !it.cut_mark())
+            };
+            others.any(whole)
+        })
+    }
+
     /// All faults end, and everybody comes back who can.
     pub(crate) fn heal(&mut self) {
         // Every seed has a crash and a change of the configuration.
@@ -334,6 +388,7 @@ impl World {
         }
         self.healed = true;
         self.tell(|| "all faults end".to_owned());
+        self.last_death();
         self.cuts.heal();
         self.control.away_until = 0;
         self.plan.network.loss = 0;

@@ -83,8 +83,10 @@ pub(crate) struct Process {
 pub(crate) struct Host {
     pub(crate) member: MemberId,
     pub(crate) name: String,
-    /// It never starts again.
+    /// It never starts again, and the cluster is told so.
     pub(crate) is_gone: bool,
+    /// It never starts again, and nobody says so.
+    pub(crate) stays_dead: bool,
     pub(crate) disk: Disk,
     /// How often the disk was emptied.
     pub(crate) emptied: u64,
@@ -124,6 +126,7 @@ impl Host {
             member,
             name,
             is_gone: false,
+            stays_dead: false,
             disk: Disk::default(),
             emptied: 0,
             accepted: StartNonce::ZERO,

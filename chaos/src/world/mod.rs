@@ -84,6 +84,7 @@ struct Streams {
     clients: Stream,
     execution: Stream,
     processes: Stream,
+    last_death: Stream,
 }
 
 /// The world of one seed.
@@ -221,6 +222,7 @@ impl World {
                 clients: stream(Concern::Clients),
                 execution: stream(Concern::Execution),
                 processes: stream(Concern::Processes),
+                last_death: stream(Concern::LastDeath),
             },
             hosts: Vec::new(),
             cuts: Cuts::default(),

@@ -24,7 +24,7 @@ impl World {
         let seats = self.seats_of(slot);
         let now = self.now;
         let host = &mut self.hosts[slot];
-        if host.process.is_some() || host.is_gone {
+        if host.process.is_some() || host.is_gone || host.stays_dead {
             return;
         }
         let random = &mut self.random.processes;
