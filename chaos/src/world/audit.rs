@@ -16,6 +16,7 @@ const CHECK_EVERY: u64 = 200 * MILLISECOND;
 impl World {
     /// Is everything well? Looks again until it is, for a bounded time.
     pub(crate) fn check(&mut self) {
+        self.last_death();
         match self.what_is_missing() {
             None => {
                 self.audit();

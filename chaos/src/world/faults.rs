@@ -1,11 +1,12 @@
 //! What goes wrong, and how it is put right again.
 
-use ringhold_control::Command;
+use ringhold_control::{Command, MemberState};
 use ringhold_replica::{Event, Rule};
 use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, UnixMillis};
 
 use super::World;
 use super::disk::CrashTrace;
+use super::host::Host;
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{FaultKind, MILLISECOND, SECOND};
@@ -320,23 +321,28 @@ impl World {
         self.command(&command);
     }
 
-    /// Some seeds end with a death for good, of which only silence tells: nothing may wait for that member for ever.
-    fn last_death(&mut self) {
-        let Some(slot) = self.any_running_last() else {
+    /// Some seeds end with a death for good, of which only silence tells: nothing may wait for that member for ever. It comes as
+    /// soon as every partition is fully replicated, while clients go on: what durability promises holds between two such states (G4).
+    pub(crate) fn last_death(&mut self) {
+        let Some(slot) = self.last_to_die else {
             return;
         };
         let copies = self.plan.durability as usize + 1;
         let left = self.hosts.iter().filter(|host| !host.is_gone).count() - 1;
-        if left < copies || !self.is_dispensable(slot) {
+        if left < copies || self.hosts[slot].process.is_none() {
+            self.last_to_die = None;
+        }
+        if self.last_to_die.is_none() || !self.is_dispensable(slot) {
             return;
         }
+        self.last_to_die = None;
         self.tell(|| format!("{} dies for good", self.hosts[slot].member));
         self.crash(slot);
         self.hosts[slot].stays_dead = true;
         self.coverage.mark(Mark::StayedDead);
     }
 
-    fn any_running_last(&mut self) -> Option<usize> {
+    fn draw_last_death(&mut self) -> Option<usize> {
         let random = &mut self.random.last_death;
         if !random.chance(LAST_DEATH) {
             return None;
@@ -347,17 +353,18 @@ impl World {
         random.pick(&running).copied()
     }
 
-    /// Whether each partition has another seat whose process runs with a whole log.
+    /// Whether each partition has all its seats, and they run with whole logs.
     fn is_dispensable(&self, slot: usize) -> bool {
-        let member = self.hosts[slot].member;
-        self.partitions.iter().all(|partition| {
+        let members = self.control.cluster.members();
+        let is_up = |host: &Host| {
+            let record = members.get(&host.member);
+            host.is_gone || record.is_some_and(|it| it.state == MemberState::Up)
+        };
+        let calm = self.hosts.iter().all(is_up) && self.hosts[slot].process.is_some();
+        calm && self.partitions.iter().all(|partition| {
             let Some(configuration) = self.control.cluster.configuration(*partition) else {
                 return true;
             };
-            let mut others = configuration
-                .in_sync
-                .iter()
-                .filter(|it| it.member != member);
             let whole = |seat: &ReplicaId| {
                 let host = self.slot_of(seat.member).map(|slot| &self.hosts[slot]);
                 let process = host.and_then(|host| host.process.as_ref());
@@ -367,7 +374,8 @@ impl World {
                     .and_then(|it| it.replica(*partition));
                 replica.is_some_and(|it| it.id() == *seat && !it.cut_mark())
             };
-            others.any(whole)
+            let copies = self.plan.durability as usize + 1;
+            configuration.in_sync.len() >= copies && configuration.in_sync.iter().all(whole)
         })
     }
 
@@ -388,7 +396,7 @@ impl World {
         }
         self.healed = true;
         self.tell(|| "all faults end".to_owned());
-        self.last_death();
+        self.last_to_die = self.draw_last_death();
         self.cuts.heal();
         self.control.away_until = 0;
         self.plan.network.loss = 0;

@@ -118,6 +118,8 @@ pub struct World {
     next_member: u64,
     next_execution: u64,
     healed: bool,
+    /// Who is to die for good, once all is well.
+    last_to_die: Option<usize>,
     finished: bool,
     narrates: bool,
     /// Who directs, in a directed schedule.
@@ -242,6 +244,7 @@ impl World {
             next_member: 0,
             next_execution: 0,
             healed: false,
+            last_to_die: None,
             finished: false,
             narrates: false,
             director: None,
