@@ -76,7 +76,7 @@ impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
         let waiting = ("it has not asked anybody yet".to_owned(), Asked::default());
         Self {
-            detector: Mutex::new(Detector::new(parts.info.id, parts.clock.now())),
+            detector: Mutex::new(Detector::new(parts.info.id, parts.fresh, parts.clock.now())),
             info: parts.info,
             fresh: parts.fresh,
             cluster_name: parts.cluster_name,

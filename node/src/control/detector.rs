@@ -52,6 +52,8 @@ struct Contact {
 #[derive(Debug)]
 pub(crate) struct Detector {
     own: MemberId,
+    /// This process start.
+    start: StartNonce,
     started: Tick,
     turned: Tick,
     /// Silence before this tick does not count: this process was deaf itself.
@@ -64,9 +66,10 @@ pub(crate) struct Detector {
 
 impl Detector {
     /// A detector of member `own`, whose process starts now.
-    pub(crate) fn new(own: MemberId, now: Tick) -> Self {
+    pub(crate) fn new(own: MemberId, start: StartNonce, now: Tick) -> Self {
         Self {
             own,
+            start,
             started: now,
             turned: now,
             rebased: Tick(0),
@@ -117,6 +120,8 @@ impl Detector {
         if !leading {
             return Verdict::default();
         }
+        // A leader sends itself no heartbeats, and may have been judged dead by the one before it: while it was frozen, say.
+        self.hear(self.own, self.start, now);
         Verdict {
             down: self.silent(now, members),
             up: self.returned(now, members),
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_silent_member_is_down_after_the_failure_timeout_and_not_before() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         assert_eq!(run(&mut detector, 0, 1000, true, &members, &[OTHER]), None);
         let (when, verdict) =
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_follower_judges_nobody_and_counts_from_its_own_contact_once_elected() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         run(&mut detector, 0, 1000, false, &members, &[OTHER]);
         assert_eq!(run(&mut detector, 1100, 5000, false, &members, &[]), None);
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_stalled_does_not_judge_on_the_silence_of_its_stall() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         run(&mut detector, 0, 1000, true, &members, &[OTHER]);
         assert_eq!(
@@ -282,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_process_that_stalled_counts_as_awake_only_after_a_lease_without_another_stall() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         run(&mut detector, 0, 1000, true, &[up(OWN)], &[]);
         assert!(detector.is_awake(at(1100)));
         assert!(
@@ -296,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_member_never_heard_by_this_process_is_starting_for_the_restart_grace() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         assert_eq!(run(&mut detector, 0, 29_900, true, &members, &[]), None);
         let (when, verdict) =
@@ -307,7 +312,7 @@ mod tests {
 
     #[test]
     fn heartbeats_of_another_process_start_do_not_keep_the_recorded_one_alive() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         run(&mut detector, 0, 1000, true, &members, &[OTHER]);
         for millis in (1100..=2000).step_by(100) {
@@ -320,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_start_recorded_just_now_has_the_whole_timeout_to_be_heard() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         run(
             &mut detector,
             0,
@@ -343,7 +348,7 @@ mod tests {
 
     #[test]
     fn deaths_at_about_the_same_time_are_one_verdict() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER), up(THIRD)];
         run(&mut detector, 0, 1000, true, &members, &[OTHER, THIRD]);
         detector.hear(THIRD, START, at(1090));
@@ -353,8 +358,27 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_that_was_judged_dead_before_it_was_elected_is_up_again() {
+        let mut detector = Detector::new(OWN, START, at(0));
+        let down = Watched {
+            up: false,
+            ..up(OWN)
+        };
+        let members = [down, up(OTHER)];
+        assert_eq!(run(&mut detector, 0, 1000, false, &members, &[OTHER]), None);
+        let found = run(&mut detector, 1100, 3000, true, &members, &[OTHER]);
+        let (when, verdict) = found.expect("it hears itself");
+        assert_eq!(when, 1600);
+        assert_eq!(verdict.up, vec![(OWN, START)]);
+        // Not for another process start than its own: that one is recorded when it has ended.
+        let mut restarted = Detector::new(OWN, StartNonce(71), at(0));
+        let found = run(&mut restarted, 0, 3000, true, &members, &[OTHER]);
+        assert_eq!(found, None);
+    }
+
+    #[test]
     fn a_member_judged_dead_is_up_again_after_unbroken_contact_in_the_same_start() {
-        let mut detector = Detector::new(OWN, at(0));
+        let mut detector = Detector::new(OWN, START, at(0));
         let down = [
             up(OWN),
             Watched {
