@@ -15,6 +15,10 @@ pub(crate) const FINISHED_REPORTS_MAX: usize = 4096;
 /// Bytes of such reports.
 pub(crate) const FINISHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// When an attempt ended, among those that ended here: the first one is 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EndOrder(u64);
+
 /// Where a local attempt is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LocalState {
@@ -22,8 +26,8 @@ pub(crate) enum LocalState {
     Reserved,
     /// It runs.
     Running,
-    /// It ended as the so-manieth here, and no primary has taken its report yet; its slot is free.
-    Finished(AttemptEnd, u64),
+    /// It ended, and no primary has taken its report yet; its slot is free.
+    Finished(AttemptEnd, EndOrder),
 }
 
 /// One attempt that this member executes.
@@ -46,10 +50,10 @@ pub(crate) struct LocalAttempts {
     /// How many there are of each partition.
     partitions: BTreeMap<PartitionKey, u32>,
     /// Those with a report that waits, in the order in which they ended.
-    finished: BTreeMap<u64, AttemptToken>,
+    finished: BTreeMap<EndOrder, AttemptToken>,
     finished_bytes: usize,
-    /// Attempts that have ended here so far.
-    ended: u64,
+    /// The last one that ended here.
+    last_end: EndOrder,
 }
 
 impl LocalAttempts {
@@ -94,10 +98,10 @@ impl LocalAttempts {
             return None;
         }
         let suspect = attempt.suspect;
-        self.ended += 1;
-        self.finished.insert(self.ended, original);
+        self.last_end.0 += 1;
+        self.finished.insert(self.last_end, original);
         self.finished_bytes += end_bytes(&end);
-        attempt.state = LocalState::Finished(end, self.ended);
+        attempt.state = LocalState::Finished(end, self.last_end);
         self.free_slot(original, suspect);
         self.bound_finished(original);
         Some(original)
@@ -119,8 +123,8 @@ impl LocalAttempts {
                 self.partitions.remove(&original.partition);
             }
         }
-        if let LocalState::Finished(end, place) = &attempt.state {
-            self.finished.remove(place);
+        if let LocalState::Finished(end, order) = &attempt.state {
+            self.finished.remove(order);
             self.finished_bytes -= end_bytes(end);
         } else {
             self.free_slot(original, attempt.suspect);
