@@ -26,14 +26,20 @@ const SILENCES_MAX: u32 = 3;
 pub(crate) struct Asking {
     /// The newest answer of each in-sync peer.
     answers: BTreeMap<ReplicaId, TailReply>,
-    /// The peer whose tail is being taken.
-    taking: Option<ReplicaId>,
-    /// How often that peer was asked since it last answered.
-    silences: u32,
-    /// The process start of that peer in which it said what it holds.
-    taken_start: StartNonce,
+    /// Whose tail is being taken.
+    taking: Option<Giver>,
     /// When everybody who matters is asked (again).
     ask_at: Tick,
+}
+
+/// A peer whose tail is being taken, piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Giver {
+    peer: ReplicaId,
+    /// The process start in which it said what it holds.
+    start: StartNonce,
+    /// How often it was asked since it last answered.
+    silences: u32,
 }
 
 impl Asking {
@@ -41,8 +47,6 @@ impl Asking {
         Self {
             answers: BTreeMap::new(),
             taking: None,
-            silences: 0,
-            taken_start: StartNonce::ZERO,
             ask_at: now,
         }
     }
@@ -50,15 +54,14 @@ impl Asking {
     /// What a peer said no longer counts, and who gives the tail is decided again.
     fn forget(&mut self, peer: ReplicaId, now: Tick) {
         self.answers.remove(&peer);
-        if self.taking == Some(peer) {
-            self.taking = None;
-        }
+        self.taking = self.taking.filter(|giver| giver.peer != peer);
         self.ask_at = now;
     }
 
     /// A process started anew: its disk may hold less than it said.
     pub(crate) fn restarted(&mut self, member: MemberId, now: Tick) {
-        let said: Vec<ReplicaId> = self.answers.keys().copied().chain(self.taking).collect();
+        let giver = self.taking.map(|giver| giver.peer);
+        let said: Vec<ReplicaId> = self.answers.keys().copied().chain(giver).collect();
         for peer in said.into_iter().filter(|peer| peer.member == member) {
             self.forget(peer, now);
         }
@@ -67,26 +70,25 @@ impl Asking {
     /// A peer answered. An answer of another process start of it, which may hold less, undoes what was decided on the former
     /// one.
     fn heard(&mut self, peer: ReplicaId, reply: TailReply, now: Tick) {
-        let former = self.answers.get(&peer).map(|answer| answer.start);
-        if former.is_some_and(|start| start != reply.start) || self.taking_from(peer, &reply) {
+        let giver = self.taking.filter(|giver| giver.peer == peer);
+        let answered = self.answers.get(&peer).map(|answer| answer.start);
+        let mut former = answered.into_iter().chain(giver.map(|giver| giver.start));
+        if former.any(|start| start != reply.start) {
             self.forget(peer, now);
+        } else if let Some(giver) = &mut self.taking {
+            giver.silences = 0;
         }
-        self.silences = 0;
         self.answers.insert(peer, reply);
     }
 
     /// This peer's tail is taken, as the process that started so told of it.
     fn take_from(&mut self, peer: ReplicaId, start: StartNonce) {
-        if self.taking != Some(peer) {
-            self.silences = 0;
-        }
-        self.taking = Some(peer);
-        self.taken_start = start;
-    }
-
-    /// Whether the tail of this very peer is being taken, and another process of it answers.
-    fn taking_from(&self, peer: ReplicaId, reply: &TailReply) -> bool {
-        self.taking == Some(peer) && self.taken_start != reply.start
+        let known = self.taking.filter(|giver| giver.peer == peer);
+        self.taking = Some(Giver {
+            peer,
+            start,
+            silences: known.map_or(0, |giver| giver.silences),
+        });
     }
 
     pub(crate) const fn deadline(&self) -> Tick {
@@ -98,14 +100,16 @@ impl Asking {
         if self.ask_at > context.now {
             return;
         }
-        if let Some(silent) = self.taking.filter(|_| self.silences >= SILENCES_MAX) {
-            self.forget(silent, context.now);
+        if let Some(silent) = self.taking.filter(|giver| giver.silences >= SILENCES_MAX) {
+            self.forget(silent.peer, context.now);
         }
-        self.silences += 1;
         self.ask_at = context.now.after(context.shared.timing.resend);
         let others = core.configuration.in_sync.iter().copied();
-        let asked: Vec<ReplicaId> = match self.taking {
-            Some(peer) => vec![peer],
+        let asked: Vec<ReplicaId> = match &mut self.taking {
+            Some(giver) => {
+                giver.silences += 1;
+                vec![giver.peer]
+            }
             None => others.filter(|peer| *peer != core.id).collect(),
         };
         for peer in asked {
@@ -123,14 +127,13 @@ impl Asking {
         let seats = core.configuration.in_sync.iter();
         let mut others = seats.filter(|peer| **peer != core.id).peekable();
         others.peek()?;
-        let seated = |peer: &ReplicaId| core.configuration.is_in_sync(*peer);
-        let mut answers = self.answers.iter().filter(|(peer, _)| seated(peer));
-        let whole = answers.clone().any(|(_, reply)| !reply.cut_mark);
+        let seated = |(peer, _): &(&ReplicaId, &TailReply)| core.configuration.is_in_sync(**peer);
+        let answers = || self.answers.iter().filter(seated);
+        let whole = answers().any(|(_, reply)| !reply.cut_mark);
         if !whole && !others.all(|peer| self.answers.contains_key(peer)) {
             return None;
         }
-        answers
-            .by_ref()
+        answers()
             .max_by_key(|(_, reply)| (reply.last_term, reply.summary.last))
             .map(|(peer, _)| *peer)
     }
@@ -173,9 +176,10 @@ impl Primary {
         let Phase::Asking(asking) = &mut self.phase else {
             return false;
         };
-        let seated = |peer: &ReplicaId| core.configuration.is_in_sync(*peer);
+        let seated = |giver: &Giver| core.configuration.is_in_sync(giver.peer);
         asking.taking = asking.taking.filter(seated);
-        let Some(best) = asking.taking.or_else(|| asking.best(core)) else {
+        let giver = asking.taking.map(|giver| giver.peer);
+        let Some(best) = giver.or_else(|| asking.best(core)) else {
             return false;
         };
         let Some(reply) = asking.answers.get(&best).cloned() else {
