@@ -45,18 +45,28 @@ fn first_limits() -> RingLimits {
 }
 
 /// The generation that an entry began, if it is a `TermStart`.
-pub(crate) const fn began_generation(entry: &LogEntry) -> Option<Generation> {
+const fn began_generation(entry: &LogEntry) -> Option<Generation> {
     match entry.op {
         Op::TermStart { generation, .. } => Some(generation),
         _ => None,
     }
 }
 
-/// The life of the partition that recovered data belongs to; `None` if it holds nothing.
+/// The life of the partition that a ring and the log after it belong to: the newest that they begin, applied or not. `None` if
+/// there is nothing.
+fn life_of<'a>(
+    ring: Option<Generation>,
+    log: impl Iterator<Item = &'a LogEntry>,
+) -> Option<Generation> {
+    log.filter_map(began_generation).max().max(ring)
+}
+
+/// The life that recovered data belongs to.
 pub(crate) fn stamp_of(found: &RecoveredReplica) -> Option<Generation> {
-    let ring = found.ring.as_ref().map(Ring::generation);
-    let log = found.entries.iter().filter_map(began_generation).max();
-    ring.max(log)
+    life_of(
+        found.ring.as_ref().map(Ring::generation),
+        found.entries.iter(),
+    )
 }
 
 /// An empty ring of a generation.
@@ -148,6 +158,12 @@ impl Core {
         {
             self.ring = new_ring(generation);
         }
+    }
+
+    /// The life that what is held here belongs to. After a start little of the log may be known to be committed, and what it
+    /// begins counts nevertheless.
+    pub(crate) fn life(&self) -> Option<Generation> {
+        life_of(Some(self.ring.generation()), self.log.entries())
     }
 
     /// How far the log is safe to be acknowledged: on disk, or in memory if that is all that is promised.

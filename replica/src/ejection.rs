@@ -18,7 +18,7 @@ impl Primary {
         context: &mut Context<'_, R>,
     ) -> Option<ReplicaId> {
         let suspect = self.find_slow(core, context)?;
-        let asked = suspect == (Suspect::Peer(self.slowness.asked.unwrap_or_default()));
+        let asked = self.slowness.asked.map(Suspect::Peer) == Some(suspect);
         if (context.now < self.slowness.quiet_until && !asked) || !self.is_working() {
             return None;
         }

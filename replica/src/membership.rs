@@ -119,23 +119,17 @@ impl Primary {
             self.propose(core, context, ChangeKind::ShortLog { replica });
             return;
         }
-        if let Some(hand_over) = &self.hand_over
-            && !(hand_over.waits_for_seats(core.commit) && self.dead_seat(core, context).is_some())
-        {
+        let stuck = self.has_stuck_hand_over(core, context);
+        if self.hand_over.is_some() && !stuck {
             return;
         }
         self.drop_stuck_learners(core, context);
-        // A hand-over that a dead seat holds up for ever ends in a new term, once that seat is replaced.
-        let slow = if self.hand_over.is_none() {
-            let slow = self.eject_slow(core, context);
-            if self.hand_over.is_some() {
-                return;
-            }
-            slow
-        } else {
+        let slow = if stuck {
             None
+        } else {
+            self.eject_slow(core, context)
         };
-        if self.change.is_some() {
+        if self.change.is_some() || (self.hand_over.is_some() && !stuck) {
             return;
         }
         let wish = self.wish(core, context);
@@ -194,6 +188,13 @@ impl Primary {
         } else {
             self.propose(core, context, pending.change.kind);
         }
+    }
+
+    /// Whether a hand-over waits for a dead seat. It would wait for ever, so that seat is replaced; then it ends in a new term.
+    fn has_stuck_hand_over<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> bool {
+        let hand_over = self.hand_over.as_ref();
+        hand_over.is_some_and(|it| it.waits_for_seats(core.commit))
+            && self.dead_seat(core, context).is_some()
     }
 
     /// A seat of a member that counts as dead.

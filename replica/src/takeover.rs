@@ -10,7 +10,7 @@ use ringhold_types::{ConfigurationVersion, Lsn, Millis, RingTime};
 
 use crate::admission::{Accepts, Held};
 use crate::context::Context;
-use crate::core::{Core, began_generation};
+use crate::core::Core;
 use crate::cut_tail::Asking;
 use crate::effect::Note;
 use crate::housekeeping::Retrieved;
@@ -172,9 +172,6 @@ fn ring_clock<R: Rules>(core: &Core, context: &Context<'_, R>) -> RingClock {
 /// Whether a new primary has to ask its peers for the tail that was cut from its own log (PROTOCOL §5). A recorded loss, a
 /// higher generation, settles it: what is gone is gone, and said so.
 fn must_ask<R: Rules>(core: &Core, context: &Context<'_, R>) -> bool {
-    // What the log begins counts, applied or not: after a start little of it may be known to be committed.
-    let begun = core.log.entries().filter_map(began_generation).max();
-    let held = begun.max(Some(core.ring.generation()));
-    let lost = held < Some(core.configuration.generation);
+    let lost = core.life() < Some(core.configuration.generation);
     core.cut_mark.is_unanswered() && !lost && !context.drops(Rule::CutTailAsksPeers)
 }
