@@ -70,6 +70,8 @@ pub struct LogStatistics {
     pub appended_bytes: u64,
     /// Flushes asked for by [`RecordLog::sync`] that had something to flush.
     pub syncs: u64,
+    /// Segments begun.
+    pub begun: u64,
     /// Segments that were written again instead of created.
     pub recycled: u64,
 }

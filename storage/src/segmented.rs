@@ -26,6 +26,7 @@ use format::{BatchFlags, Origin, SegmentHeader};
 use index::LogIndex;
 pub use options::LogOptions;
 use recovery::{LogEnd, ReadFault, read_log};
+pub use recovery::{PlacedBatch, newest_batches};
 
 use crate::file_system::FileSystem;
 use crate::{
@@ -273,7 +274,9 @@ impl SegmentedLog {
             epoch: self.epoch,
             unlisted_cut: self.unlisted_cut,
             origin,
-        })
+        })?;
+        self.statistics.begun += 1;
+        Ok(())
     }
 
     fn check_condition(&self) -> Result<(), StorageError> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use ringhold_storage::conformance::{partition, replica};
+use ringhold_storage::conformance::{entry, partition, replica};
 use ringhold_storage::{
     FileSystem, LogRecord, PartIndex, RecordKind, RecordLog, Recovered, SegmentedLog,
     SimulatedFileSystem, StorageError, StoredReplica, replay,
@@ -589,4 +589,65 @@ fn a_copy_over_a_segment_boundary_loses_nothing_at_any_step() {
         }
     }
     assert!(steps > 30 * 6, "only {steps} steps");
+}
+
+/// Steps of the file system that beginning a segment takes at most, with room to spare.
+const STEPS_OF_A_SEGMENT: u64 = 24;
+
+/// A process is killed after `steps` of what `work` does, the next one writes an entry and flushes it, and power goes. The
+/// last position found after that, and the one that was flushed.
+fn killed_then_power_cut(
+    disk: &SimulatedFileSystem,
+    steps: u64,
+    work: impl FnOnce(&SimulatedFileSystem) -> Result<(), StorageError>,
+) -> (Lsn, Lsn) {
+    disk.stop_after(steps);
+    let _killed = work(disk);
+    disk.kill();
+    let (mut log, found) = open(disk).expect("opens");
+    let last = found
+        .replicas
+        .first()
+        .map_or(Lsn::ZERO, StoredReplica::last_lsn);
+    let flushed = last.next();
+    log.append(&[entry(1, flushed.0)]).expect("appends");
+    log.sync().expect("flushes");
+    drop(log);
+    disk.lose_unflushed();
+    let (_, found) = open(disk).expect("opens");
+    let last = found
+        .replicas
+        .first()
+        .map_or(Lsn::ZERO, StoredReplica::last_lsn);
+    (last, flushed)
+}
+
+#[test]
+fn what_is_flushed_after_a_kill_in_the_middle_of_the_first_opening_survives_a_power_cut() {
+    for steps in 0..STEPS_OF_A_SEGMENT {
+        let disk = SimulatedFileSystem::new();
+        let opened = |disk: &SimulatedFileSystem| open(disk).map(drop);
+        let (found, flushed) = killed_then_power_cut(&disk, steps, opened);
+        assert_eq!(found, flushed, "killed after {steps} steps");
+    }
+}
+
+#[test]
+fn what_is_flushed_after_a_kill_in_the_middle_of_a_new_segment_survives_a_power_cut() {
+    let large = |lsn: u64| LogRecord {
+        payload: Bytes::from(vec![1; 5_000]),
+        ..entry(1, lsn)
+    };
+    for steps in 0..STEPS_OF_A_SEGMENT {
+        let disk = SimulatedFileSystem::new();
+        let (mut log, _) = open(&disk).expect("opens");
+        for lsn in 1..=2 {
+            log.append(&[large(lsn)]).expect("appends");
+            log.sync().expect("flushes");
+        }
+        assert_eq!(log.statistics().begun, 1, "the third one has no room");
+        let append = |_: &SimulatedFileSystem| log.append(&[large(3)]);
+        let (found, flushed) = killed_then_power_cut(&disk, steps, append);
+        assert_eq!(found, flushed, "killed after {steps} steps");
+    }
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use ringhold_storage::conformance::{entry, partition, state};
 use ringhold_storage::{
     LogRecord, RecordKind, RecordLog, Recovered, SimulatedFileSystem, StorageError, StoredReplica,
-    replay,
+    newest_batches, replay,
 };
-use support::open;
+use support::{DIRECTORY, OPTIONS, open};
 
 /// A log of three segments, and what it holds after each of its batches, the empty log first.
 struct Original {
@@ -94,6 +94,24 @@ impl Original {
 
 fn is_segment(path: &Path) -> bool {
     path.to_string_lossy().contains("segment-")
+}
+
+#[test]
+fn what_passes_for_a_torn_tail_is_known_before_it_is_damaged() {
+    let original = original();
+    let batches = newest_batches(&original.disk, DIRECTORY, OPTIONS).expect("reads");
+    let exposed = batches.iter().filter(|batch| batch.is_exposed).count();
+    assert_eq!(exposed, 1, "each batch but the last was known to be synced");
+    for batch in &batches {
+        for position in batch.bytes.clone() {
+            let what = format!("byte {position}");
+            let mut bytes = original.disk.contents()[&batch.path].clone();
+            bytes[position] ^= 1 << (position % 8);
+            let (_, recovered) = original.with(&batch.path, bytes);
+            assert_eq!(recovered.damage.is_none(), batch.is_exposed, "{what}");
+            assert_eq!(recovered.torn_tail.is_some(), batch.is_exposed, "{what}");
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ struct Disk {
     capacity: Option<u64>,
     syncs_until_failure: Option<u64>,
     writes_until_failure: Option<u64>,
+    steps_until_stop: Option<u64>,
     syncs: u64,
 }
 
@@ -107,16 +108,33 @@ impl SimulatedFileSystem {
         for contents in disk.files.values_mut() {
             contents.crash(&mut random, keep_of_four);
         }
-        let named: Vec<u64> = disk.names.values().copied().collect();
-        disk.files.retain(|file, _| named.contains(file));
-        disk.life += 1;
-        disk.syncs_until_failure = None;
-        disk.writes_until_failure = None;
+        disk.begin_life();
+    }
+
+    /// Power goes off and on, and nothing unflushed survives, neither writes nor names. Open handles are dead.
+    pub fn lose_unflushed(&self) {
+        let mut disk = self.lock();
+        disk.pending_names.clear();
+        disk.names = disk.durable_names.clone();
+        for contents in disk.files.values_mut() {
+            contents.pending.clear();
+            contents.current.clone_from(&contents.durable);
+        }
+        disk.begin_life();
     }
 
     /// The process ends, the machine does not: all writes survive. Open handles are dead.
     pub fn kill(&self) {
-        self.lock().life += 1;
+        let mut disk = self.lock();
+        disk.life += 1;
+        disk.steps_until_stop = None;
+    }
+
+    /// The machine stops after `steps` more writes, flushes and changes of names: what follows fails and does nothing, until
+    /// [`SimulatedFileSystem::crash`], [`SimulatedFileSystem::lose_unflushed`] or [`SimulatedFileSystem::kill`] says what
+    /// is left. So a crash comes in the middle of what its caller does in one go.
+    pub fn stop_after(&self, steps: u64) {
+        self.lock().steps_until_stop = Some(steps);
     }
 
     /// The flush after `successes` more of them fails (files and directories count alike).
@@ -230,6 +248,28 @@ impl Disk {
             .sum()
     }
 
+    /// A crash is over: files without a name are gone, injected faults too.
+    fn begin_life(&mut self) {
+        let named: Vec<u64> = self.names.values().copied().collect();
+        self.files.retain(|file, _| named.contains(file));
+        self.life += 1;
+        self.syncs_until_failure = None;
+        self.writes_until_failure = None;
+        self.steps_until_stop = None;
+    }
+
+    /// Counts a step, unless the machine has stopped.
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.steps_until_stop {
+            Some(0) => Err(io::Error::other("the simulated machine has stopped")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn count_sync(&mut self) -> io::Result<()> {
         self.syncs += 1;
         count_down(&mut self.syncs_until_failure)
@@ -281,6 +321,7 @@ impl FileSystem for SimulatedFileSystem {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let mut disk = self.lock();
+        disk.step()?;
         let file = disk.next_file;
         disk.next_file += 1;
         disk.files.insert(file, Contents::default());
@@ -293,6 +334,7 @@ impl FileSystem for SimulatedFileSystem {
         if !disk.names.contains_key(from) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
+        disk.step()?;
         disk.set_name(NameChange::Rename(from.to_path_buf(), to.to_path_buf()));
         Ok(())
     }
@@ -302,12 +344,14 @@ impl FileSystem for SimulatedFileSystem {
         if !disk.names.contains_key(path) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
+        disk.step()?;
         disk.set_name(NameChange::Remove(path.to_path_buf()));
         Ok(())
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.lock();
+        disk.step()?;
         disk.count_sync()?;
         let changes = std::mem::take(&mut disk.pending_names);
         let (here, elsewhere): (Vec<_>, Vec<_>) = changes
@@ -361,11 +405,11 @@ impl StorageFile for SimulatedFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         self.on_disk(|disk| {
+            disk.step()?;
             let grown = (offset + bytes.len()).saturating_sub(self.contents(disk)?.current.len());
-            let used = disk.used();
             if disk
                 .capacity
-                .is_some_and(|capacity| grown > 0 && used + grown as u64 > capacity)
+                .is_some_and(|capacity| grown > 0 && disk.used() + grown as u64 > capacity)
             {
                 return Err(io::Error::from(io::ErrorKind::StorageFull));
             }
@@ -381,6 +425,7 @@ impl StorageFile for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.on_disk(|disk| {
+            disk.step()?;
             let counted = disk.count_sync();
             let contents = self.contents(disk)?;
             match counted {
@@ -406,5 +451,59 @@ impl SplitMix {
 
     const fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: &str = "/place";
+
+    /// A file with a flushed byte and one that is not.
+    fn half_flushed() -> (SimulatedFileSystem, Box<dyn StorageFile>) {
+        let disk = SimulatedFileSystem::new();
+        let file = disk
+            .create(&Path::new(PLACE).join("file"))
+            .expect("creates");
+        file.write_at(0, &[1]).expect("writes");
+        file.sync_data().expect("flushes");
+        disk.sync_directory(Path::new(PLACE)).expect("flushes");
+        file.write_at(1, &[2]).expect("writes");
+        (disk, file)
+    }
+
+    fn read(disk: &SimulatedFileSystem) -> Vec<u8> {
+        disk.contents()
+            .remove(&Path::new(PLACE).join("file"))
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_kill_keeps_what_was_not_flushed_and_a_loss_of_power_does_not() {
+        let (disk, file) = half_flushed();
+        disk.create(&Path::new(PLACE).join("other"))
+            .expect("creates");
+        let killed = disk.fork();
+        killed.kill();
+        assert_eq!((read(&killed), killed.contents().len()), (vec![1, 2], 2));
+        disk.lose_unflushed();
+        assert_eq!((read(&disk), disk.contents().len()), (vec![1], 1));
+        assert!(file.write_at(1, &[3]).is_err(), "the handle is dead");
+    }
+
+    #[test]
+    fn a_machine_that_stopped_does_nothing_until_it_is_decided_what_is_left() {
+        let (disk, file) = half_flushed();
+        disk.stop_after(1);
+        file.write_at(2, &[3]).expect("the last step");
+        assert!(file.sync_data().is_err());
+        assert!(file.write_at(3, &[4]).is_err());
+        assert!(disk.create(Path::new("/place/other")).is_err());
+        assert!(disk.sync_directory(Path::new(PLACE)).is_err());
+        disk.kill();
+        assert_eq!(read(&disk), vec![1, 2, 3]);
+        disk.create(Path::new("/place/other"))
+            .expect("it runs again");
     }
 }

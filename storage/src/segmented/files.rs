@@ -136,13 +136,15 @@ impl SegmentFiles {
         Ok(files)
     }
 
-    /// Goes on writing in a segment after a recovery.
+    /// Goes on writing in a segment after a recovery. Its name is made durable first: the process that gave it may have been
+    /// killed before it did, and what is flushed into a file is gone with the file's name.
     pub(super) fn resume(
         &mut self,
         number: SegmentNumber,
         offset: u64,
         capacity: u64,
     ) -> Result<(), StorageError> {
+        self.sync_directory()?;
         let path = self.segment_path(number);
         let (file, length) = self.open(&path)?;
         self.current = Some(Current {

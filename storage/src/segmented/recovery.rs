@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::files::padded_end;
+use super::files::{FilesFound, padded_end};
 use super::format::{
     ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, FORMAT_VERSION, HeaderFault, Origin, PAGE_BYTES,
     RecordFault, SegmentHeader, decode_record,
@@ -107,6 +107,46 @@ pub(super) fn read_log(
         index,
         end,
     })
+}
+
+/// Where a batch lies. For simulations, which damage some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedBatch {
+    /// The segment.
+    pub path: PathBuf,
+    /// Its bytes there, header included; each of them is covered by a checksum.
+    pub bytes: Range<usize>,
+    /// Whether nothing says that it was synced: unreadable, it passes for a torn tail. The loss of any other is rot.
+    pub is_exposed: bool,
+}
+
+/// The readable batches of the newest segment of a log that nobody has open, in order; none if it has no good header.
+///
+/// # Errors
+/// As the file system's.
+pub fn newest_batches(
+    file_system: &dyn FileSystem,
+    directory: impl AsRef<Path>,
+    options: LogOptions,
+) -> Result<Vec<PlacedBatch>, StorageError> {
+    let found = FilesFound::list(file_system, directory.as_ref())?;
+    let Some((newest, path)) = found.segments.last_key_value() else {
+        return Ok(Vec::new());
+    };
+    let bytes = file_system
+        .open(path)
+        .and_then(|file| read_all(&*file))
+        .map_err(|error| StorageError::io("read", path, error))?;
+    let Ok(segment) = SegmentContents::parse(*newest, path, bytes, &options.normalised()) else {
+        return Ok(Vec::new());
+    };
+    let known = segment.batches.last().map_or(0, |(last, _)| last.synced.0);
+    let place = |(header, body): &(BatchHeader, Range<usize>)| PlacedBatch {
+        path: path.clone(),
+        bytes: body.start - BATCH_HEADER_BYTES..body.end,
+        is_exposed: header.number.0 > known,
+    };
+    Ok(segment.batches.iter().map(place).collect())
 }
 
 struct Reader<'a> {
