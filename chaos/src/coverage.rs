@@ -110,11 +110,19 @@ pub enum Mark {
     Evicted,
     /// A replica with a cut tail and nobody to ask had the loss recorded (§5).
     LossRecorded,
+    /// A log went on in another segment (§5).
+    SegmentBegun,
+    /// A segment that nobody needed any more was written again (§5).
+    SegmentRecycled,
+    /// What kept an old segment was copied forward because the log asked for it (§5).
+    StragglerCopied,
+    /// A start ended while it read, cut or started over its log, and another one followed (§5).
+    OpeningCutShort,
 }
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 55] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -166,6 +174,10 @@ impl Mark {
         Self::RingsCompared,
         Self::Evicted,
         Self::LossRecorded,
+        Self::SegmentBegun,
+        Self::SegmentRecycled,
+        Self::StragglerCopied,
+        Self::OpeningCutShort,
     ];
 
     /// The name in reports.
@@ -215,7 +227,7 @@ impl Mark {
 }
 
 /// What stands for each bullet of PROTOCOL §3, for §5's cut tails and for each rule: all of it must be met.
-pub const COVERS: [(&str, &[Mark]); 28] = [
+pub const COVERS: [(&str, &[Mark]); 29] = [
     (
         "§3 detection",
         &[Mark::CameBack, Mark::StayedDead, Mark::ZombieWoke],
@@ -258,6 +270,15 @@ pub const COVERS: [(&str, &[Mark]); 28] = [
             Mark::DamagedTail,
             Mark::TailTaken,
             Mark::LossRecorded,
+        ],
+    ),
+    (
+        "§5 the shared log",
+        &[
+            Mark::SegmentBegun,
+            Mark::SegmentRecycled,
+            Mark::StragglerCopied,
+            Mark::OpeningCutShort,
         ],
     ),
     (

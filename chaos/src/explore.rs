@@ -136,7 +136,13 @@ impl Gathered {
 /// Runs one seed; a panic is a violation like any other.
 #[must_use]
 pub fn run_seed(seed: u64, sabotage: Sabotage, watch: Watch) -> RunReport {
-    let run = AssertUnwindSafe(|| World::run(Plan::of_seed(seed), sabotage, watch));
+    run_plan(Plan::of_seed(seed), sabotage, watch)
+}
+
+/// Runs one plan, as [`run_seed`].
+#[must_use]
+pub fn run_plan(plan: Plan, sabotage: Sabotage, watch: Watch) -> RunReport {
+    let run = AssertUnwindSafe(|| World::run(plan, sabotage, watch));
     catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));

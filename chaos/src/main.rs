@@ -37,6 +37,9 @@ enum Command {
         /// The seed.
         #[arg(long, required_unless_present = "schedule")]
         seed: Option<u64>,
+        /// Simulate disks as lists of records, as all seeds did before the segmented log was simulated.
+        #[arg(long, conflicts_with = "schedule")]
+        records: bool,
         /// The directed schedule that breaks under this sabotage, as it is or with `--sabotage`.
         #[arg(long, conflicts_with = "seed")]
         schedule: Option<String>,
@@ -116,6 +119,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Sabotage(arguments) => run_sabotage(&arguments),
         Command::Replay {
             seed,
+            records,
             schedule,
             sabotage,
         } => {
@@ -125,7 +129,15 @@ fn main() -> anyhow::Result<ExitCode> {
             };
             match schedule {
                 Some(name) => replay_schedule(&name, sabotage),
-                None => replay(seed.unwrap_or_default(), sabotage),
+                None => {
+                    let seed = seed.unwrap_or_default();
+                    let plan = if records {
+                        Plan::with_records(seed)
+                    } else {
+                        Plan::of_seed(seed)
+                    };
+                    replay(plan, sabotage)
+                }
             }
         }
     }
@@ -277,8 +289,8 @@ fn replay_schedule(name: &str, sabotage: Sabotage) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn replay(seed: u64, sabotage: Sabotage) -> anyhow::Result<ExitCode> {
-    let report = World::narrate(Plan::of_seed(seed), sabotage);
+fn replay(plan: Plan, sabotage: Sabotage) -> anyhow::Result<ExitCode> {
+    let report = World::narrate(plan, sabotage);
     println!(
         "{} happenings in {:.3} s of true time",
         report.events,

@@ -11,6 +11,13 @@ pub const MILLISECOND: u64 = 1_000;
 /// Microseconds in a second.
 pub const SECOND: u64 = 1_000_000;
 
+/// Largest payload of a record in the simulated log: some fill a segment of 12 KiB with eight records, most with a hundred.
+const PAYLOAD_MOST: u64 = 1_500;
+
+/// Of so many millionths of the seeds whose tasks are on disk the disks hold the segmented log. The others lose more to damage,
+/// so that losses which must be recorded are met five times as often there.
+const SEGMENTED: u32 = 750_000;
+
 /// Everything that a seed decides before its run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -75,9 +82,25 @@ pub struct NetworkPlan {
     pub straggle_delay: u64,
 }
 
+/// How disks are simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskModel {
+    /// `storage`'s segmented log, in small segments on its simulated file system.
+    Segmented {
+        /// Bytes that a record's payload has at most, beside what it must have.
+        payload: u64,
+    },
+    /// A list of records, each write flushed for itself, read by `storage`'s replay rules: what all seeds had once. More is
+    /// above the last mark here than in a log that groups its flushes. The kept seeds of then show what they once showed under
+    /// this one only.
+    Records,
+}
+
 /// Disks.
 #[derive(Clone, Debug)]
 pub struct DiskPlan {
+    /// How they are simulated.
+    pub model: DiskModel,
     /// A flush takes at most this, in microseconds.
     pub flush: u64,
     /// Crashes that tear the last write, in millionths.
@@ -234,6 +257,21 @@ impl Plan {
         let mut plan = Self::drawn(seed, random);
         plan.turn_to(focus.unwrap_or(Focus::Mixed), random);
         plan.grow(&mut Stream::new(seed, Concern::PlanGrown));
+        if plan.persistence == Persistence::Fsync {
+            let random = &mut Stream::new(seed, Concern::PlanDisk);
+            let payload = random.skewed(16, PAYLOAD_MOST);
+            if random.chance(SEGMENTED) {
+                plan.disk.model = DiskModel::Segmented { payload };
+            }
+        }
+        plan
+    }
+
+    /// The plan of a seed that was explored before there was another model of disks.
+    #[must_use]
+    pub fn with_records(seed: u64) -> Self {
+        let mut plan = Self::of_seed(seed);
+        plan.disk.model = DiskModel::Records;
         plan
     }
 
@@ -289,6 +327,7 @@ impl Plan {
             },
             network: network(random),
             disk: DiskPlan {
+                model: DiskModel::Records,
                 flush: random.sloped(200, 100 * MILLISECOND),
                 torn: some(random, 900_000),
                 damaged: some(random, 300_000),

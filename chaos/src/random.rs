@@ -24,6 +24,10 @@ pub enum Concern {
     PlanGrown,
     /// Who does not come back in the end.
     LastDeath,
+    /// How disks are simulated.
+    PlanDisk,
+    /// What a crash does to a segmented log.
+    Log,
 }
 
 /// One stream (splitmix64 over a counter).

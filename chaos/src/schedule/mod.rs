@@ -21,11 +21,16 @@ pub struct Schedule {
 }
 
 /// All schedules.
-pub const SCHEDULES: [Schedule; 5] = [
+pub const SCHEDULES: [Schedule; 6] = [
     Schedule {
         name: "a copy forward is cut in half by a crash",
         sabotage: Sabotage::StragglerCopyCuts,
         play: straggler_copy::play,
+    },
+    Schedule {
+        name: "the same, in the segmented log",
+        sabotage: Sabotage::StragglerCopyCuts,
+        play: straggler_copy::play_on_log,
     },
     Schedule {
         name: "a primary that hears nothing goes on beside the learner that it counted",

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use ringhold_replica::{PersistToken, Record};
 use ringhold_ringbuffer::{LogEntry, Op, Ring, RingLimits};
+use ringhold_storage::StorageError;
 use ringhold_types::{
     ExecutorConfig, ExecutorName, Generation, Incarnation, Lsn, MemberId, PartitionKey, ReplicaId,
     RingTime, Term,
 };
 
 use crate::coverage::Coverage;
-use crate::plan::DiskPlan;
+use crate::plan::{DiskModel, DiskPlan};
 use crate::random::{Concern, Stream};
 use crate::world::directed::{Played, Staging};
-use crate::world::{Disk, Violation};
+use crate::world::{CrashRandom, Disk, Violation};
 
 const REPLICA: ReplicaId = ReplicaId {
     member: MemberId(1),
@@ -26,58 +27,80 @@ const ACKNOWLEDGED: Lsn = Lsn(4);
 /// What is committed and applied when the ring is written again.
 const COMMITTED: Lsn = Lsn(2);
 
+/// On a list of records.
 pub(super) fn play(staging: Staging) -> Played {
+    play_on(DiskModel::Records, staging)
+}
+
+/// On the segmented log.
+pub(super) fn play_on_log(staging: Staging) -> Played {
+    play_on(DiskModel::Segmented { payload: 100 }, staging)
+}
+
+fn play_on(model: DiskModel, staging: Staging) -> Played {
+    let violation = match found_after_crash(model, staging) {
+        Ok(last) if last >= ACKNOWLEDGED => None,
+        Ok(last) => Some((
+            "I3",
+            format!("{ACKNOWLEDGED} was acknowledged and the log ends at {last} after a crash"),
+        )),
+        Err(error) => Some(("Log", error.to_string())),
+    };
     Played {
-        violation: lost(staging),
+        violation: violation.map(|(invariant, detail)| Violation {
+            invariant,
+            detail,
+            at: 0,
+        }),
         coverage: Coverage::default(),
     }
 }
 
-/// Whether the crash took what was acknowledged.
-fn lost(staging: Staging) -> Option<Violation> {
+/// Where the log ends when the crash comes after the first piece of the copy.
+fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageError> {
     let partition = PartitionKey::default();
-    let mut disk = Disk::default();
+    let plan = DiskPlan {
+        model,
+        flush: 0,
+        torn: 0,
+        damaged: 0,
+    };
+    let mut log = Stream::new(1, Concern::Log);
+    let mut disk = Disk::new(model, staging.sabotage.copies_cut());
+    disk.open(&[], &plan, &mut log)?;
     let mut first = vec![Record::Reset {
         partition,
         replica: REPLICA,
     }];
     first.extend((1..=ACKNOWLEDGED.0).map(|lsn| record(partition, Lsn(lsn))));
-    let (batch, _) = disk.write(0, first, PersistToken(1), 1);
-    disk.flushed(batch);
+    write_through(&mut disk, first, PersistToken(1))?;
+    // The ring and the first entry after it reach the disk, the entries after those do not.
     let mut copy = states(partition);
     copy.push(copied(partition, COMMITTED.next()));
-    let (ring_and_first_entry, _) = disk.write(1, copy, PersistToken(2), 1);
-    let rest = COMMITTED.0 + 2..=ACKNOWLEDGED.0;
-    let rest = rest.map(|lsn| copied(partition, Lsn(lsn))).collect();
-    disk.write(1, rest, PersistToken(3), 1);
-    // The ring and the first entry reach the disk, the rest does not.
-    disk.flushed(ring_and_first_entry);
-    let nothing_more = DiskPlan {
-        flush: 0,
-        torn: 0,
-        damaged: 0,
+    write_through(&mut disk, copy, PersistToken(2))?;
+    let random = &mut CrashRandom {
+        records: &mut Stream::new(1, Concern::Disk),
+        log: &mut log,
     };
-    // The stream decides how much of what was not flushed is kept; here that is the rest, or nothing of it.
-    let mut random = Stream::new(kept_nothing(), Concern::Disk);
-    disk.crash(&nothing_more, &mut random, false);
-    let found = disk.recover(&[], staging.sabotage.copies_cut())?;
-    let last = found.first().map_or(Lsn::ZERO, |replica| {
-        replica
-            .entries
-            .last()
-            .map_or(replica.ring_lsn, |entry| entry.lsn)
+    disk.crash(&plan, random, false);
+    let found = disk.open(&[], &plan, &mut log)?.replicas;
+    let last = found.first().map(|replica| {
+        let entries = replica.entries.last();
+        entries.map_or(replica.ring_lsn, |entry| entry.lsn)
     });
-    (last < ACKNOWLEDGED).then(|| Violation {
-        invariant: "I3",
-        detail: format!("{ACKNOWLEDGED} was acknowledged and the log ends at {last} after a crash"),
-        at: 0,
-    })
+    Ok(last.unwrap_or(Lsn::ZERO))
 }
 
-/// A seed under which the crash keeps nothing that was not flushed.
-fn kept_nothing() -> u64 {
-    let keeps_none = |seed: &u64| Stream::new(*seed, Concern::Disk).index(2) == 0;
-    (0..64).find(keeps_none).unwrap_or(0)
+/// Writes and flushes.
+fn write_through(
+    disk: &mut Disk,
+    records: Vec<Record>,
+    token: PersistToken,
+) -> Result<(), StorageError> {
+    if let Some(flush) = disk.write(0, records, token, 1)? {
+        disk.flushed(flush.at, flush.number)?;
+    }
+    Ok(())
 }
 
 fn entry(lsn: Lsn) -> LogEntry {

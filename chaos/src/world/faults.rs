@@ -1,16 +1,14 @@
 //! What goes wrong, and how it is put right again.
 
 use ringhold_control::{Command, MemberState};
-use ringhold_replica::{Event, Rule};
+use ringhold_replica::Event;
 use ringhold_types::{MemberId, PartitionKey, Persistence, ReplicaId, UnixMillis};
 
 use super::World;
-use super::disk::CrashTrace;
 use super::host::Host;
 use super::queue::Happening;
 use crate::coverage::Mark;
 use crate::plan::{FaultKind, MILLISECOND, SECOND};
-use crate::sabotage::Sabotage;
 
 /// Of so many millionths of the seeds a member does not come back.
 const LAST_DEATH: u32 = 400_000;
@@ -94,19 +92,7 @@ impl World {
             self.coverage.mark(Mark::PrimaryRestarted);
         }
         host.paused_until = 0;
-        if self.sabotage == Sabotage::Rule(Rule::NewIncarnation) {
-            // The store is emptied, and nobody says so.
-            host.empty_disk();
-        }
-        let plan = &self.plan.disk;
-        match host.disk.crash(plan, &mut self.random.disk, may_damage) {
-            CrashTrace::Clean => {}
-            CrashTrace::Torn => self.coverage.mark(Mark::TornTail),
-            CrashTrace::Damaged => {
-                self.damaged = Some(host.member);
-                self.coverage.mark(Mark::DamagedTail);
-            }
-        }
+        self.crash_disk(slot, may_damage);
     }
 
     /// Whether a disk may lose flushed writes now: one at a time, and only while others hold the same. A second copy that is
@@ -188,7 +174,9 @@ impl World {
             return;
         }
         self.crash_and_return(slot);
-        self.hosts[slot].is_rotten = true;
+        let host = &mut self.hosts[slot];
+        host.disk.rot(&mut self.random.log);
+        host.is_rotten = true;
         self.coverage.mark(Mark::Rot);
     }
 

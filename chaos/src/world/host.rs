@@ -116,18 +116,18 @@ pub(crate) type StoreId = (usize, u64);
 impl Host {
     /// The disk is emptied.
     pub(crate) fn empty_disk(&mut self) {
-        self.disk = Disk::default();
+        self.disk.empty();
         self.emptied += 1;
     }
 
     /// A machine with an empty directory.
-    pub(crate) fn new(member: MemberId, name: String, deviation: i64) -> Self {
+    pub(crate) fn new(member: MemberId, name: String, deviation: i64, disk: Disk) -> Self {
         Self {
             member,
             name,
             is_gone: false,
             stays_dead: false,
-            disk: Disk::default(),
+            disk,
             emptied: 0,
             accepted: StartNonce::ZERO,
             presented_before: Vec::new(),

@@ -14,6 +14,7 @@ mod host;
 mod network;
 mod observe;
 mod queue;
+mod store;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ use ringhold_types::{
 pub(crate) use self::assertions::RULES;
 use self::clients::{Client, Open};
 use self::control::ControlPlane;
-pub(crate) use self::disk::Disk;
+pub(crate) use self::disk::{CrashRandom, Disk};
 use self::host::{Host, StoreId};
 use self::network::Cuts;
 use self::queue::{Happening, Queue};
@@ -85,6 +86,7 @@ struct Streams {
     execution: Stream,
     processes: Stream,
     last_death: Stream,
+    log: Stream,
 }
 
 /// The world of one seed.
@@ -225,6 +227,7 @@ impl World {
                 execution: stream(Concern::Execution),
                 processes: stream(Concern::Processes),
                 last_death: stream(Concern::LastDeath),
+                log: stream(Concern::Log),
             },
             hosts: Vec::new(),
             cuts: Cuts::default(),
@@ -285,7 +288,8 @@ impl World {
         let most = self.plan.drift;
         let above = self.random.processes.below(2 * most + 1);
         let deviation = above.cast_signed() - most.cast_signed();
-        self.hosts.push(Host::new(member, name, deviation));
+        let disk = Disk::new(self.plan.disk.model, self.sabotage.copies_cut());
+        self.hosts.push(Host::new(member, name, deviation, disk));
         self.hosts.len() - 1
     }
 

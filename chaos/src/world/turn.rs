@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
-use ringhold_types::{PartitionKey, Persistence, ReplicaId, StartNonce, Term, Tick};
+use ringhold_types::{PartitionKey, StartNonce, Term, Tick};
 
 use super::World;
 use super::assertions::named;
@@ -13,15 +13,10 @@ use crate::coverage::Mark;
 use crate::plan::{MILLISECOND, SECOND};
 use crate::sabotage::Sabotage;
 
-/// How long a flush of a slow disk takes more than usual.
-const SLOW_FLUSH: u64 = 700 * MILLISECOND;
-
 impl World {
     /// Starts the process of a machine.
     pub(crate) fn start_process(&mut self, slot: usize) {
-        let copies_cut = self.sabotage.copies_cut();
         let goes_on = self.sabotage == Sabotage::Rule(Rule::RestartRaisesTerm);
-        let seats = self.seats_of(slot);
         let now = self.now;
         let host = &mut self.hosts[slot];
         if host.process.is_some() || host.is_gone || host.stays_dead {
@@ -37,15 +32,10 @@ impl World {
         host.presented_before.push(start);
         let base = random.below(100 * SECOND);
         let clock = Clock::new(now, base, host.deviation);
-        let unlisted_cut = host.disk.is_cut_unlisted();
-        let recovered = match host.disk.recover(&seats, copies_cut) {
-            Some(recovered) if !host.is_rotten => recovered,
-            _ => {
-                host.is_rotten = true;
-                host.empty_disk();
-                Vec::new()
-            }
+        let Some((recovered, unlisted_cut)) = self.open_store(slot) else {
+            return;
         };
+        let host = &mut self.hosts[slot];
         let options = MemberOptions {
             id: host.member,
             start,
@@ -74,26 +64,6 @@ impl World {
         let at = now + self.random.processes.below(5 * MILLISECOND);
         self.queue.push(at, Happening::Present { slot, start });
         self.queue.push(at, Happening::Beat { slot, start });
-    }
-
-    /// The replicas on disk that a member knows of, by the control state that its directory holds.
-    fn seats_of(&self, slot: usize) -> Vec<(PartitionKey, ReplicaId)> {
-        let host = &self.hosts[slot];
-        let known = host.applied.checked_sub(1);
-        let Some(state) = known.and_then(|index| self.control.states.get(index)) else {
-            return Vec::new();
-        };
-        if self.plan.persistence == Persistence::Memory {
-            return Vec::new();
-        }
-        let seat = |partition: &PartitionKey| {
-            let configuration = state.cluster.configuration(*partition)?;
-            let all = configuration.in_sync.iter().chain(&configuration.learners);
-            let own = all.copied().find(|it| it.member == host.member);
-            own.filter(|_| configuration.materialised)
-                .map(|own| (*partition, own))
-        };
-        self.partitions.iter().filter_map(seat).collect()
     }
 
     /// Gives an event to a process, if one runs, and lets it take its turn soon.
@@ -125,17 +95,6 @@ impl World {
         };
         process.timer_at = None;
         self.put(slot, Event::Timer);
-    }
-
-    /// Writes are flushed.
-    pub(crate) fn flushed(&mut self, slot: usize, start: StartNonce, batch: usize) {
-        let host = &mut self.hosts[slot];
-        if host.process.as_ref().is_none_or(|it| it.start != start) {
-            return;
-        }
-        if let Some(token) = host.disk.flushed(batch) {
-            self.put(slot, Event::Persisted(token));
-        }
     }
 
     /// A process works on what has arrived.
@@ -245,15 +204,8 @@ impl World {
     }
 
     fn perform(&mut self, slot: usize, start: StartNonce, effects: Effects) {
-        let now = self.now;
         if let Some(token) = effects.persist_token {
-            let usual = self.random.disk.skewed(50, self.plan.disk.flush.max(100));
-            let slow = self.hosts[slot].slow_until > now;
-            let takes = if slow { usual + SLOW_FLUSH } else { usual };
-            let disk = &mut self.hosts[slot].disk;
-            let (batch, at) = disk.write(now, effects.persist, token, takes);
-            self.queue
-                .push(at, Happening::Flushed { slot, start, batch });
+            self.persist(slot, start, effects.persist, token);
         }
         for (to, message) in effects.send {
             let message = self.sabotage.tamper(message);

@@ -22,7 +22,9 @@ pub(crate) use doubtful_removal::play as doubtful_removal;
 use super::queue::Happening;
 use super::{RunReport, Violation, World};
 use crate::coverage::Coverage;
-use crate::plan::{ControlPlan, DiskPlan, Focus, MILLISECOND, NetworkPlan, Plan, SECOND, WorkPlan};
+use crate::plan::{
+    ControlPlan, DiskModel, DiskPlan, Focus, MILLISECOND, NetworkPlan, Plan, SECOND, WorkPlan,
+};
 use crate::sabotage::{Sabotage, Watch};
 
 /// How often the director looks.
@@ -158,10 +160,13 @@ impl World {
     fn damage_first(&mut self) -> bool {
         const LOST_LEAST: usize = 3;
         let first = self.scene.first;
-        if self.hosts[first].disk.exposed() < LOST_LEAST {
+        let Some(disk) = self.hosts[first].disk.as_records() else {
+            return false;
+        };
+        if disk.exposed() < LOST_LEAST {
             return false;
         }
-        self.hosts[first].disk.damage();
+        disk.damage();
         self.crash(first);
         self.damaged = Some(self.hosts[first].member);
         self.queue
@@ -241,6 +246,7 @@ fn quiet(members: usize, persistence: Persistence) -> Plan {
         straggle_delay: 1,
     };
     plan.disk = DiskPlan {
+        model: DiskModel::Records,
         flush: 2 * MILLISECOND,
         torn: 0,
         damaged: 0,

@@ -1,0 +1,371 @@
+//! The segmented log of `storage` on its simulated file system, and the thread that a member gives it: what is handed over
+//! while a flush runs is written with the next one. Crashes lose what was not flushed, tear the last writes, come in the middle
+//! of the log's own steps, also of those at its opening.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use ringhold_replica::{PersistToken, Record, RecoveredReplica};
+use ringhold_storage::{
+    LogOptions, LogRecord, PlacedBatch, RecordKind, RecordLog as _, Recovered, SegmentedLog,
+    SimulatedFileSystem, StorageError, newest_batches,
+};
+use ringhold_types::{ClusterId, PartitionKey, ReplicaId};
+
+use super::arena::Arena;
+use super::promises::Promises;
+use super::{CrashTrace, Flush, Flushed, Opened, marked, missing};
+use crate::coverage::Mark;
+use crate::plan::DiskPlan;
+use crate::random::Stream;
+
+/// Where the log lives.
+const DIRECTORY: &str = "/log";
+/// The smallest segments that there are: seeds cross many.
+const OPTIONS: LogOptions = LogOptions {
+    segment_bytes: 16 * 1024,
+    zero_bytes: 4 * 1024,
+    cluster: ClusterId(1),
+};
+/// Partitions asked for a copy at a time, as a member does.
+const COPY_FORWARD_MOST: usize = 4;
+/// Of so many millionths of the crashes the log's thread is at the next writes.
+const ENDS_INSIDE: u32 = 400_000;
+/// Of so many millionths of the starts the first try ends before the log is open.
+const START_ENDS: u32 = 100_000;
+/// Steps of the file system within which such an end comes. Beginning a segment takes nine.
+const STEPS_MOST: u64 = 16;
+
+/// Such a disk.
+pub(crate) struct SegmentedDisk {
+    files: SimulatedFileSystem,
+    /// The log of the process that runs.
+    log: Option<SegmentedLog>,
+    arena: Arena,
+    copies_cut: bool,
+    /// What was handed over and not written yet, in order.
+    waiting: VecDeque<HandOver>,
+    /// The flush that runs: its number, and what is durable with it.
+    flushing: Option<(usize, PersistToken)>,
+    /// Flushes begun.
+    flushes: usize,
+    /// Partitions that the log asked for.
+    asked: BTreeSet<PartitionKey>,
+    /// Those of which a copy was written that is not flushed.
+    copied: BTreeSet<PartitionKey>,
+    promises: Promises,
+    /// Whether something that was flushed was damaged since the last opening.
+    hurt: bool,
+    /// Whether something that was known to be durable was: the next opening must notice.
+    rotten: bool,
+    /// Segments begun and written again, as last seen.
+    seen: (u64, u64),
+}
+
+/// What the machine hands over in one turn.
+struct HandOver {
+    records: Vec<Record>,
+    token: PersistToken,
+    /// How long a flush that begins with it takes.
+    takes: u64,
+}
+
+impl SegmentedDisk {
+    /// An empty one. Records have up to `payload` bytes more than they need.
+    pub(crate) fn new(payload: u64, copies_cut: bool) -> Self {
+        Self {
+            files: SimulatedFileSystem::new(),
+            log: None,
+            arena: Arena::padded(payload),
+            copies_cut,
+            waiting: VecDeque::new(),
+            flushing: None,
+            flushes: 0,
+            asked: BTreeSet::new(),
+            copied: BTreeSet::new(),
+            promises: Promises::default(),
+            hurt: false,
+            rotten: false,
+            seen: (0, 0),
+        }
+    }
+
+    /// Throws all files away.
+    pub(super) fn empty(&mut self) {
+        self.log = None;
+        self.files = SimulatedFileSystem::new();
+        self.promises = Promises::default();
+        self.waiting.clear();
+        self.flushing = None;
+    }
+
+    /// Takes a write; it is on its way at once unless a flush runs.
+    ///
+    /// # Errors
+    /// What a sound log never answers.
+    pub(crate) fn write(
+        &mut self,
+        now: u64,
+        records: Vec<Record>,
+        token: PersistToken,
+        takes: u64,
+    ) -> Result<Option<Flush>, StorageError> {
+        self.waiting.push_back(HandOver {
+            records,
+            token,
+            takes,
+        });
+        if self.flushing.is_some() {
+            return Ok(None);
+        }
+        self.begin_flush(now)
+    }
+
+    /// Writes all that waits.
+    fn begin_flush(&mut self, now: u64) -> Result<Option<Flush>, StorageError> {
+        let Some(takes) = self.waiting.front().map(|first| first.takes) else {
+            return Ok(None);
+        };
+        let mut last = PersistToken::default();
+        while let Some(next) = self.waiting.pop_front() {
+            self.append(&next.records)?;
+            last = next.token;
+        }
+        self.flushes += 1;
+        self.flushing = Some((self.flushes, last));
+        Ok(Some(Flush {
+            number: self.flushes,
+            at: now + takes,
+        }))
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), StorageError> {
+        let (arena, copies_cut) = (&mut self.arena, self.copies_cut);
+        let records: Vec<LogRecord> = records
+            .iter()
+            .map(|record| arena.store(record, copies_cut))
+            .collect();
+        for record in &records {
+            self.promises.written(record);
+            let is_copy = match record.kind {
+                RecordKind::Copied => true,
+                RecordKind::State => !record.installed,
+                _ => false,
+            };
+            if is_copy && self.asked.remove(&record.partition) {
+                self.copied.insert(record.partition);
+            }
+        }
+        self.running()?.append(&records)
+    }
+
+    fn running(&mut self) -> Result<&mut SegmentedLog, StorageError> {
+        self.log.as_mut().ok_or(StorageError::Poisoned)
+    }
+
+    /// A flush ends; the next one begins if anything waits for it.
+    ///
+    /// # Errors
+    /// As [`SegmentedDisk::write`].
+    pub(crate) fn flushed(&mut self, now: u64, number: usize) -> Result<Flushed, StorageError> {
+        let Some((_, token)) = self.flushing.take_if(|(running, _)| *running == number) else {
+            return Ok(Flushed::default());
+        };
+        let log = self.running()?;
+        log.sync()?;
+        self.promises.flushed();
+        let log = self.running()?;
+        let copies = log.copy_forward_wanted(COPY_FORWARD_MOST);
+        self.asked.extend(copies.iter().copied());
+        let copied = std::mem::take(&mut self.copied);
+        let mut met: Vec<Mark> = copied.iter().map(|_| Mark::StragglerCopied).collect();
+        let next = self.begin_flush(now)?;
+        if next.is_none() {
+            self.running()?.prepare()?;
+        }
+        met.extend(self.segments_met()?);
+        Ok(Flushed {
+            token: Some(token),
+            next,
+            copies,
+            met,
+        })
+    }
+
+    /// What the log did with its segments since it was last looked at.
+    fn segments_met(&mut self) -> Result<Vec<Mark>, StorageError> {
+        let statistics = self.running()?.statistics();
+        let (begun, recycled) = (statistics.begun, statistics.recycled);
+        let before = std::mem::replace(&mut self.seen, (begun, recycled));
+        let rotated = (before.0..begun).map(|_| Mark::SegmentBegun);
+        let again = (before.1..recycled).map(|_| Mark::SegmentRecycled);
+        Ok(rotated.chain(again).collect())
+    }
+
+    /// Tells the log that this start is registered.
+    ///
+    /// # Errors
+    /// As [`SegmentedDisk::write`].
+    pub(super) fn settle(&mut self) -> Result<(), StorageError> {
+        let log = self.running()?;
+        log.settle()?;
+        log.sync()
+    }
+
+    /// The process or the machine ends here. `may_damage`: flushed writes above the last mark may be unreadable.
+    pub(super) fn crash(
+        &mut self,
+        plan: &DiskPlan,
+        random: &mut Stream,
+        may_damage: bool,
+    ) -> CrashTrace {
+        let damages = may_damage && random.chance(plan.damaged);
+        if !damages && random.chance(ENDS_INSIDE) {
+            self.files.stop_after(random.below(STEPS_MOST));
+            // Where it stops is as good a place as any: what the log says to it, nobody hears.
+            let _stopped = self.go_on();
+        }
+        self.log = None;
+        self.waiting.clear();
+        self.flushing = None;
+        self.asked.clear();
+        self.copied.clear();
+        if damages {
+            self.files.lose_unflushed();
+            return self.damage(random);
+        }
+        self.end_power(plan, random);
+        CrashTrace::Clean
+    }
+
+    /// What the log's thread does next.
+    fn go_on(&mut self) -> Result<(), StorageError> {
+        self.running()?.sync()?;
+        while let Some(next) = self.waiting.pop_front() {
+            self.append(&next.records)?;
+        }
+        self.running()?.sync()?;
+        self.running()?.prepare()
+    }
+
+    /// What was not flushed survives whole, not at all, or torn.
+    fn end_power(&self, plan: &DiskPlan, random: &mut Stream) {
+        if random.chance(plan.torn) {
+            self.files.crash(random.bits());
+        } else if random.chance(500_000) {
+            self.files.lose_unflushed();
+        } else {
+            self.files.kill();
+        }
+    }
+
+    /// One of the flushed batches above the last mark, and so all behind it, becomes unreadable.
+    fn damage(&mut self, random: &mut Stream) -> CrashTrace {
+        let mut batches = self.batches();
+        batches.retain(|batch| batch.is_exposed);
+        let Some(batch) = random.pick(&batches) else {
+            return CrashTrace::Clean;
+        };
+        self.garble(batch, random);
+        CrashTrace::Damaged
+    }
+
+    /// A batch that is known to be durable becomes unreadable; everything, if there is none.
+    pub(super) fn rot(&mut self, random: &mut Stream) {
+        let mut batches = self.batches();
+        batches.retain(|batch| !batch.is_exposed);
+        match random.pick(&batches) {
+            Some(batch) => self.garble(batch, random),
+            None => self.empty(),
+        }
+        self.hurt = true;
+        self.rotten = true;
+    }
+
+    fn batches(&self) -> Vec<PlacedBatch> {
+        newest_batches(&self.files, DIRECTORY, OPTIONS).unwrap_or_default()
+    }
+
+    fn garble(&mut self, batch: &PlacedBatch, random: &mut Stream) {
+        let mut contents = self.files.contents();
+        let Some(mut bytes) = contents.remove(&batch.path) else {
+            return;
+        };
+        let place = batch.bytes.start + random.index(batch.bytes.len());
+        bytes[place] ^= 1 << random.below(8);
+        self.files.tamper(&batch.path, bytes);
+        self.hurt = true;
+    }
+
+    /// Opens the log for a process that starts, at the second try if the first one is cut short.
+    ///
+    /// # Errors
+    /// As [`SegmentedDisk::write`].
+    pub(super) fn open(
+        &mut self,
+        seats: &[(PartitionKey, ReplicaId)],
+        plan: &DiskPlan,
+        random: &mut Stream,
+    ) -> Result<Opened, StorageError> {
+        let mut met = Vec::new();
+        if random.chance(START_ENDS) {
+            self.files.stop_after(random.below(STEPS_MOST));
+            if self.try_open(seats).is_err() {
+                met.push(Mark::OpeningCutShort);
+            }
+            self.log = None;
+            self.end_power(plan, random);
+        }
+        let mut opened = self.try_open(seats)?;
+        let lost = self.promises.opened(&opened.replicas, opened.unlisted_cut);
+        let rotten = std::mem::take(&mut self.rotten);
+        if opened.doubt.is_none() && !opened.created {
+            let unnoticed = || "rot was not noticed".to_owned();
+            opened.lost = lost.or_else(|| rotten.then(unnoticed));
+        }
+        opened.was_hurt = std::mem::take(&mut self.hurt);
+        opened.met.extend(met);
+        Ok(opened)
+    }
+
+    fn try_open(&mut self, seats: &[(PartitionKey, ReplicaId)]) -> Result<Opened, StorageError> {
+        let files = Arc::new(self.files.clone());
+        let (mut log, found) = SegmentedLog::open_on(files, DIRECTORY, OPTIONS)?;
+        self.seen = (log.statistics().begun, log.statistics().recycled);
+        let mut opened = self.read(&found);
+        if opened.doubt.is_some() {
+            log.start_over()?;
+        } else if opened.unlisted_cut {
+            let missing = missing(seats, &opened.replicas);
+            let marks: Vec<LogRecord> = missing
+                .iter()
+                .map(|(key, id)| LogRecord::bare(RecordKind::CutMark, *key, *id))
+                .collect();
+            log.append(&marks)?;
+            opened.replicas.extend(marked(&missing));
+            log.settle()?;
+            log.sync()?;
+        }
+        self.log = Some(log);
+        Ok(opened)
+    }
+
+    /// What an opening found.
+    fn read(&self, found: &Recovered) -> Opened {
+        let replicas = found.replicas.iter().map(|it| self.arena.load(it));
+        let replicas: Option<Vec<RecoveredReplica>> = replicas.collect();
+        let damage = found.damage.as_ref().map(ToString::to_string);
+        let nonsense = || "a record holds what was not written".to_owned();
+        let doubt = damage.or_else(|| replicas.is_none().then(nonsense));
+        let torn = found.torn_tail.map(|_| Mark::TornTail);
+        Opened {
+            unlisted_cut: found.unlisted_cut && doubt.is_none(),
+            replicas: replicas.unwrap_or_default(),
+            doubt,
+            created: found.created,
+            lost: None,
+            was_hurt: false,
+            met: torn.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What the shell of a process does with its disk: opens it at the start, writes, hears of flushes, loses it in crashes.
+
+use ringhold_replica::{Event, PersistToken, Record, RecoveredReplica, Rule};
+use ringhold_types::{PartitionKey, Persistence, ReplicaId, StartNonce};
+
+use super::World;
+use super::disk::{CrashRandom, CrashTrace, Flush, Opened};
+use super::queue::Happening;
+use crate::coverage::Mark;
+use crate::plan::MILLISECOND;
+use crate::sabotage::Sabotage;
+
+/// How long a flush of a slow disk takes more than usual.
+const SLOW_FLUSH: u64 = 700 * MILLISECOND;
+
+/// The invariant that the log keeps: what was flushed is there again, or its loss is noticed.
+const LOG: &str = "Log";
+
+impl World {
+    /// Opens the store of a machine whose process starts: its replicas, and whether a cut may have taken others whole.
+    /// `None` if the log is broken, which ends the run.
+    pub(crate) fn open_store(&mut self, slot: usize) -> Option<(Vec<RecoveredReplica>, bool)> {
+        let seats = self.seats_of(slot);
+        let host = &mut self.hosts[slot];
+        let random = &mut self.random.log;
+        let opened = match host.disk.open(&seats, &self.plan.disk, random) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let text = format!("{} does not open: {error}", host.member);
+                self.violate(LOG, text);
+                return None;
+            }
+        };
+        for mark in &opened.met {
+            self.coverage.mark(*mark);
+        }
+        self.trace.fold(opened.replicas.len() as u64);
+        self.tell(|| format!("{} opens {opened:?}", self.hosts[slot].member));
+        if let Some(lost) = &opened.lost {
+            self.violate(LOG, format!("on {}: {lost}", self.hosts[slot].member));
+        }
+        if self.is_doubtful(slot, &opened) {
+            let host = &mut self.hosts[slot];
+            host.is_rotten = true;
+            host.emptied += 1;
+            return Some((Vec::new(), false));
+        }
+        Some((opened.replicas, opened.unlisted_cut))
+    }
+
+    /// Whether nothing that was found can be trusted. The log must notice it by itself, and only where something happened.
+    fn is_doubtful(&mut self, slot: usize, opened: &Opened) -> bool {
+        let host = &self.hosts[slot];
+        let (member, was_rotten) = (host.member, host.is_rotten);
+        // This sabotage empties the store, and nobody says so.
+        let emptied = self.sabotage == Sabotage::Rule(Rule::NewIncarnation);
+        let is_new = opened.created && !host.is_fresh && !emptied;
+        if let Some(doubt) = &opened.doubt
+            && !(was_rotten || opened.was_hurt)
+        {
+            self.violate(LOG, format!("{member} finds rot in a sound log: {doubt}"));
+        }
+        if is_new && !(was_rotten || opened.was_hurt) {
+            self.violate(LOG, format!("{member} finds a new log where its own was"));
+        }
+        was_rotten || is_new || opened.doubt.is_some()
+    }
+
+    /// The replicas on disk that a member knows of, by the control state that its directory holds.
+    fn seats_of(&self, slot: usize) -> Vec<(PartitionKey, ReplicaId)> {
+        let host = &self.hosts[slot];
+        let known = host.applied.checked_sub(1);
+        let Some(state) = known.and_then(|index| self.control.states.get(index)) else {
+            return Vec::new();
+        };
+        if self.plan.persistence == Persistence::Memory {
+            return Vec::new();
+        }
+        let seat = |partition: &PartitionKey| {
+            let configuration = state.cluster.configuration(*partition)?;
+            let all = configuration.in_sync.iter().chain(&configuration.learners);
+            let own = all.copied().find(|it| it.member == host.member);
+            own.filter(|_| configuration.materialised)
+                .map(|own| (*partition, own))
+        };
+        self.partitions.iter().filter_map(seat).collect()
+    }
+
+    /// A process hands records over.
+    pub(crate) fn persist(
+        &mut self,
+        slot: usize,
+        start: StartNonce,
+        records: Vec<Record>,
+        token: PersistToken,
+    ) {
+        let now = self.now;
+        let usual = self.random.disk.skewed(50, self.plan.disk.flush.max(100));
+        let slow = self.hosts[slot].slow_until > now;
+        let takes = if slow { usual + SLOW_FLUSH } else { usual };
+        match self.hosts[slot].disk.write(now, records, token, takes) {
+            Ok(flush) => self.expect_flush(slot, start, flush),
+            Err(error) => self.violate(LOG, format!("a write is refused: {error}")),
+        }
+    }
+
+    fn expect_flush(&mut self, slot: usize, start: StartNonce, flush: Option<Flush>) {
+        if let Some(Flush { number, at }) = flush {
+            let batch = number;
+            self.queue
+                .push(at, Happening::Flushed { slot, start, batch });
+        }
+    }
+
+    /// Writes are flushed.
+    pub(crate) fn flushed(&mut self, slot: usize, start: StartNonce, batch: usize) {
+        let host = &mut self.hosts[slot];
+        if host.process.as_ref().is_none_or(|it| it.start != start) {
+            return;
+        }
+        let flushed = match host.disk.flushed(self.now, batch) {
+            Ok(flushed) => flushed,
+            Err(error) => {
+                self.violate(LOG, format!("a flush fails: {error}"));
+                return;
+            }
+        };
+        for mark in flushed.met {
+            self.coverage.mark(mark);
+        }
+        if let Some(token) = flushed.token {
+            self.put(slot, Event::Persisted(token));
+        }
+        for partition in flushed.copies {
+            self.put(slot, Event::CopyForward(partition));
+        }
+        self.expect_flush(slot, start, flushed.next);
+    }
+
+    /// A start is registered: what was found on the disk is dealt with.
+    pub(crate) fn settle_store(&mut self, slot: usize) {
+        let host = &mut self.hosts[slot];
+        if !(host.is_fresh || host.is_rotten) {
+            return;
+        }
+        if let Err(error) = host.disk.settle() {
+            self.violate(LOG, format!("a log cannot be settled: {error}"));
+        }
+    }
+
+    /// What a crash does to the disk of a process that has ended.
+    pub(crate) fn crash_disk(&mut self, slot: usize, may_damage: bool) {
+        let host = &mut self.hosts[slot];
+        if self.sabotage == Sabotage::Rule(Rule::NewIncarnation) {
+            // The store is emptied, and nobody says so.
+            host.empty_disk();
+        }
+        let random = &mut CrashRandom {
+            records: &mut self.random.disk,
+            log: &mut self.random.log,
+        };
+        match host.disk.crash(&self.plan.disk, random, may_damage) {
+            CrashTrace::Clean => {}
+            CrashTrace::Torn => self.coverage.mark(Mark::TornTail),
+            CrashTrace::Damaged => {
+                self.damaged = Some(host.member);
+                self.coverage.mark(Mark::DamagedTail);
+            }
+        }
+    }
+}
