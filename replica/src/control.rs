@@ -1,5 +1,7 @@
 //! Applied cluster state: who this member is, what it holds, who leads.
 
+use std::collections::BTreeSet;
+
 use ringhold_types::{
     Configuration, ConfigurationVersion, Generation, MemberId, PartitionKey, ReplicaId, Tick,
 };
@@ -55,7 +57,7 @@ impl<R: Rules> Member<R> {
             }
             self.forget_deleted(now, effects);
         }
-        self.find_neighbours();
+        self.find_neighbours(now);
         self.shared.control = update.index;
         self.shared.leases.applied(update.index);
         self.lease_renewed();
@@ -338,9 +340,9 @@ impl<R: Rules> Member<R> {
     }
 
     /// Members with which this one exchanges leases: those that hold a copy of something held here.
-    fn find_neighbours(&mut self) {
+    fn find_neighbours(&mut self, now: Tick) {
         let replicas = self.replicas.values();
-        self.neighbours = replicas
+        let neighbours: BTreeSet<MemberId> = replicas
             .flat_map(|replica| {
                 let configuration = replica.configuration();
                 configuration.in_sync.iter().chain(&configuration.learners)
@@ -348,6 +350,10 @@ impl<R: Rules> Member<R> {
             .map(|replica| replica.member)
             .filter(|member| *member != self.shared.id)
             .collect();
+        if !neighbours.is_subset(&self.neighbours) {
+            self.renewals.hasten(now);
+        }
+        self.neighbours = neighbours;
     }
 }
 

@@ -50,6 +50,7 @@ mod pool;
 mod primary;
 mod progress;
 mod read;
+mod renewal;
 mod replica;
 pub mod request;
 mod requests;

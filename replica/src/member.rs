@@ -16,6 +16,7 @@ use crate::message::{AttemptAnswer, Heartbeat, HeartbeatReply, PeerMessage};
 use crate::pool::Pools;
 use crate::primary::Primary;
 use crate::read::read_here;
+use crate::renewal::Renewals;
 use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
 use crate::requests::{Requests, Waiting, not_primary, refused, retry_later};
@@ -53,14 +54,15 @@ pub struct Member<R> {
     pub(crate) recovered: BTreeMap<PartitionKey, RecoveredReplica>,
     /// Whether the disk's tail was cut, so that a log that is not found may have been there.
     pub(crate) tail_cut: bool,
-    /// Members that hold a copy of something that this one holds.
+    /// Members that hold a copy of something that this one holds: they grant each other leases.
     pub(crate) neighbours: BTreeSet<MemberId>,
+    /// When they are asked.
+    pub(crate) renewals: Renewals,
     /// Partitions with work to do in this turn.
     pub(crate) dirty: BTreeSet<PartitionKey>,
     /// Partitions by the time at which they want to work.
     timers: BTreeSet<(Tick, PartitionKey)>,
     timer_of: BTreeMap<PartitionKey, Tick>,
-    heartbeat_at: Tick,
     offer_at: Tick,
     /// Set by a broken invariant: nothing is done any more.
     pub(crate) stopped: bool,
@@ -104,7 +106,7 @@ impl<R: Rules> Member<R> {
             dirty: BTreeSet::new(),
             timers: BTreeSet::new(),
             timer_of: BTreeMap::new(),
-            heartbeat_at: now,
+            renewals: Renewals::new(now),
             offer_at: now,
             stopped: false,
         }
@@ -140,7 +142,10 @@ impl<R: Rules> Member<R> {
                 self.shared.drains = drains;
                 self.dirty.extend(self.replicas.keys().copied());
             }
-            Event::DiskFull(full) => self.shared.disk_full = full,
+            Event::DiskFull(full) => {
+                self.shared.disk_full = full;
+                self.renewals.hasten(now);
+            }
             Event::Ending => self.shared.pools.close(),
             Event::HandOver { partition, to } => {
                 self.with_replica(now, partition, effects, |replica, context| {
@@ -202,7 +207,7 @@ impl<R: Rules> Member<R> {
             return None;
         }
         let left_over = (!self.dirty.is_empty()).then_some(Tick(0));
-        let heartbeat = (!self.neighbours.is_empty()).then_some(self.heartbeat_at);
+        let heartbeat = (!self.neighbours.is_empty()).then_some(self.renewals.due());
         let offers = (!self.foreign().is_empty()).then_some(self.offer_at);
         let timer = self.timers.first().map(|(at, _)| *at);
         [
@@ -377,6 +382,8 @@ impl<R: Rules> Member<R> {
             self.shared.control
         };
         self.shared.leases.grant_received(from, reply, applied);
+        self.renewals
+            .answered(from, reply.sent, &self.shared.timing);
         self.lease_renewed();
     }
 
@@ -394,13 +401,14 @@ impl<R: Rules> Member<R> {
     }
 
     fn send_heartbeats(&mut self, now: Tick, effects: &mut Effects) {
-        if now < self.heartbeat_at || !self.shared.may_take_part() {
-            if now >= self.heartbeat_at {
-                self.heartbeat_at = now.after(self.shared.timing.heartbeat);
-            }
+        if now < self.renewals.due() {
             return;
         }
-        self.heartbeat_at = now.after(self.shared.timing.heartbeat);
+        self.renewals
+            .asked(now, &self.neighbours, &self.shared.timing);
+        if !self.shared.may_take_part() {
+            return;
+        }
         for member in &self.neighbours {
             let heartbeat = Heartbeat {
                 start: self.shared.start,

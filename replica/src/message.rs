@@ -13,7 +13,8 @@ use crate::event::AttemptEnd;
 /// A message from one member to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
-    /// Sent every [`ringhold_types::limits::HEARTBEAT`] to each member; asks for a lease.
+    /// Asks for a lease; sent every [`ringhold_types::limits::LEASE_RENEWAL`] to each member that shares a partition, and after
+    /// [`ringhold_types::limits::HEARTBEAT`] again if one has not answered.
     Heartbeat(Heartbeat),
     /// The answer; grants the lease.
     HeartbeatReply(HeartbeatReply),

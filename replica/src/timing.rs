@@ -5,8 +5,10 @@ use ringhold_types::{Millis, Tick, limits};
 /// The times that the protocol works with. The default is what [`ringhold_types::limits`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Between heartbeats to a member.
+    /// Until a request for a lease that was not answered is repeated.
     pub heartbeat: Millis,
+    /// Until a lease is asked for again when everybody has granted what was last asked for.
+    pub renewal: Millis,
     /// Validity of a lease, counted from the time its request was sent.
     pub lease: Millis,
     /// What a grantor waits beyond it, in percent.
@@ -41,6 +43,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             heartbeat: limits::HEARTBEAT,
+            renewal: limits::LEASE_RENEWAL,
             lease: limits::LEASE,
             drift_percent: limits::LEASE_DRIFT_PERCENT,
             degrade_after: limits::DEGRADE_AFTER,

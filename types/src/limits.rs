@@ -52,8 +52,11 @@ pub const WAITERS_PER_CONNECTION_MAX: usize = 100_000;
 /// Most items of a list page.
 pub const LIST_PAGE_MAX: usize = 1000;
 
-/// How often members exchange heartbeats and leases.
+/// How often members tell the voters that they are alive, and how soon a lease that was not granted is asked for again.
 pub const HEARTBEAT: Millis = Millis(100);
+/// How often leases that everybody grants are renewed: a third of a lease, so that two more rounds fit into what is left. Half
+/// as often as heartbeats, because at rest these rounds are most of what a member that holds partitions costs.
+pub const LEASE_RENEWAL: Millis = Millis(200);
 /// How long a lease is valid, counted from the time its request was sent (PROTOCOL I14).
 pub const LEASE: Millis = Millis(600);
 /// How long a grantor waits beyond the lease for clocks that run at different rates, in percent (DESIGN G13).
