@@ -11,7 +11,8 @@ use crate::slow::{Judged, Suspect, judge};
 
 impl Primary {
     /// Looks at the latencies. Tells of a slow replica whose seat min-copies needs: it keeps it until a caught-up learner is
-    /// swapped in. One that is not needed is removed here.
+    /// swapped in. One that is not needed is removed here. A primary whose first entry or last one waits for a slow replica
+    /// judges too: nothing else would ever end that wait, for the control plane hears the member.
     pub(crate) fn eject_slow<R: Rules>(
         &mut self,
         core: &Core,
@@ -19,7 +20,7 @@ impl Primary {
     ) -> Option<ReplicaId> {
         let suspect = self.find_slow(core, context)?;
         let asked = self.slowness.asked.map(Suspect::Peer) == Some(suspect);
-        if (context.now < self.slowness.quiet_until && !asked) || !self.is_working() {
+        if context.now < self.slowness.quiet_until && !asked {
             return None;
         }
         match suspect {
@@ -28,7 +29,7 @@ impl Primary {
                 None
             }
             Suspect::Peer(slow) if self.is_spare(core) && !asked => {
-                if self.may_remove(core, slow) {
+                if self.may_remove(core, context, slow) {
                     self.note_ejection(core, context);
                     self.propose(core, context, ChangeKind::Degrade { removed: slow });
                 }

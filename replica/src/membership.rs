@@ -119,20 +119,20 @@ impl Primary {
             self.propose(core, context, ChangeKind::ShortLog { replica });
             return;
         }
-        let stuck = self.has_stuck_hand_over(core, context);
-        if self.hand_over.is_some() && !stuck {
+        let leaves = self.hand_over.is_some();
+        if leaves && !self.hand_over_waits_for_seats(core) {
             return;
         }
         self.drop_stuck_learners(core, context);
-        let slow = if stuck {
-            None
-        } else {
-            self.eject_slow(core, context)
-        };
-        if self.change.is_some() || (self.hand_over.is_some() && !stuck) {
+        let slow = self.eject_slow(core, context);
+        if self.change.is_some() {
             return;
         }
-        let wish = self.wish(core, context);
+        let wish = if leaves {
+            self.dead_seat(core, context).map(Wish::Replace)
+        } else {
+            self.wish(core, context)
+        };
         let wish = wish.or(slow.map(Wish::ReplaceSlow));
         let Some(wish) = wish else {
             return;
@@ -163,7 +163,7 @@ impl Primary {
 
     /// Proposes that a seat goes without a replacement, if that is possible now.
     fn remove<R: Rules>(&mut self, core: &Core, context: &mut Context<'_, R>, removed: ReplicaId) {
-        if self.may_remove(core, removed) || context.drops(Rule::RemovalWaitsForMark) {
+        if self.may_remove(core, context, removed) || context.drops(Rule::RemovalWaitsForMark) {
             self.propose(core, context, ChangeKind::Degrade { removed });
         } else {
             context.note(Note::RemovalWaitsForMark(core.partition));
@@ -190,11 +190,11 @@ impl Primary {
         }
     }
 
-    /// Whether a hand-over waits for a dead seat. It would wait for ever, so that seat is replaced; then it ends in a new term.
-    fn has_stuck_hand_over<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> bool {
+    /// Whether a hand-over waits for those with a seat. For a dead one, or one that stores nothing, it would wait for ever, so
+    /// that one is replaced; then it ends in a new term.
+    fn hand_over_waits_for_seats(&self, core: &Core) -> bool {
         let hand_over = self.hand_over.as_ref();
         hand_over.is_some_and(|it| it.waits_for_seats(core.commit))
-            && self.dead_seat(core, context).is_some()
     }
 
     /// A seat of a member that counts as dead.
@@ -321,11 +321,20 @@ impl Primary {
     }
 
     /// Whether a seat can go without a loss: another remains, and none of those that remain carries the mark of a cut tail
-    /// (PROTOCOL §5), for only the one that goes might hold what the cut took.
-    pub(crate) fn may_remove(&self, core: &Core, removed: ReplicaId) -> bool {
+    /// (PROTOCOL §5), for only the one that goes might hold what the cut took. Of one that lives and has said nothing yet, in
+    /// this term or since it started anew, nobody knows.
+    pub(crate) fn may_remove<R: Rules>(
+        &self,
+        core: &Core,
+        context: &Context<'_, R>,
+        removed: ReplicaId,
+    ) -> bool {
+        let down = &context.shared.down;
         let marked = core.cut_mark.is_carried()
             || self.peers.iter().any(|(peer, progress)| {
-                *peer != removed && core.configuration.is_in_sync(*peer) && progress.cut_mark
+                let unknown = !progress.heard && !down.contains_key(&peer.member);
+                let remains = *peer != removed && core.configuration.is_in_sync(*peer);
+                remains && (progress.cut_mark || unknown)
             });
         !marked && core.configuration.in_sync.len() >= 2
     }

@@ -105,8 +105,42 @@ fn a_primary_with_a_slow_disk_lets_a_quick_replica_lead() {
     world.nodes.get_mut(&1).unwrap().hold_disk = true;
     under_load(&mut world, 1, 3_000);
     assert!(world.noted(1, Note::SlowPrimary(P)));
-    assert_ne!(world.configuration.primary, Some(replica(1)));
+    let quick = world.configuration.primary.unwrap().member.0;
+    assert_ne!(quick, 1);
     assert_eq!(world.configuration.in_sync.len(), 3);
+    // The disk hangs for good: the one that leads does not wait for it for ever.
+    under_load(&mut world, quick, 4_000);
+    assert_eq!(world.role(quick), Some(RoleView::Leading));
+    assert_eq!(world.configuration.in_sync, [replica(2), replica(3)]);
+}
+
+#[test]
+fn a_seat_that_min_copies_needs_and_that_stores_nothing_is_swapped_before_the_next_primary_leads() {
+    let mut world = leading(3, 2, 2);
+    world.nodes.get_mut(&1).unwrap().hold_disk = true;
+    under_load(&mut world, 1, 3_000);
+    assert_eq!(world.configuration.primary, Some(replica(2)));
+    under_load(&mut world, 2, 4_000);
+    let asked = world.proposals.iter();
+    let asked = asked.filter(|it| it.kind == ChangeKind::ReplaceSlow { slow: replica(1) });
+    assert!(asked.count() > 0);
+    world.configure(|it| it.learners.push(replica(3)));
+    under_load(&mut world, 2, 2_000);
+    assert_eq!(world.configuration.in_sync, [replica(2), replica(3)]);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+}
+
+#[test]
+fn a_released_hand_over_does_not_wait_for_a_seat_that_stores_nothing() {
+    let mut world = leading(4, 3, 2);
+    world.nodes.get_mut(&3).unwrap().hold_disk = true;
+    let to = replica(2);
+    world.event(1, Event::HandOver { partition: P, to });
+    world.settle();
+    assert_eq!(world.configuration.primary, Some(replica(1)));
+    under_load(&mut world, 1, 4_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(2)]);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
 }
 
 #[test]
@@ -144,6 +178,23 @@ fn a_living_learner_that_never_catches_up_does_not_keep_a_dead_seat() {
     assert_eq!(world.configuration.in_sync, [replica(1), replica(2)]);
     world.run(1_000);
     assert_eq!(world.configuration.in_sync, [replica(1)]);
+}
+
+#[test]
+fn a_seat_stays_while_another_that_started_anew_has_not_said_what_it_holds() {
+    let mut world = leading(3, 3, 3);
+    world.kill(3);
+    world.cut.insert((3, 1));
+    world.restart(3);
+    world.publish();
+    world.kill(2);
+    world.set_down(&[2]);
+    world.run(1_500);
+    assert!(world.noted(1, Note::RemovalWaitsForMark(P)));
+    assert_eq!(world.configuration.in_sync.len(), 3);
+    world.cut.clear();
+    world.run(2_500);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(3)]);
 }
 
 #[test]

@@ -235,6 +235,8 @@ fn quiet(members: usize, persistence: Persistence) -> Plan {
     plan.drift = 1_000;
     plan.timing = Timing {
         degrade_after: Millis(1_000),
+        // Short rounds: the stages wait for moments that come by chance, and more often so.
+        renewal: Timing::default().heartbeat,
         ..Timing::default()
     };
     plan.network = NetworkPlan {
