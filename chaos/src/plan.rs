@@ -70,6 +70,8 @@ pub struct Plan {
 pub struct NetworkPlan {
     /// Prepares that arrive as if batches were smaller, in millionths.
     pub split: u32,
+    /// Most entries that a split prepare keeps.
+    pub split_leaves: usize,
     /// Messages lost, in millionths.
     pub loss: u32,
     /// Messages delivered twice, in millionths.
@@ -426,6 +428,7 @@ fn timing(random: &mut Stream) -> Timing {
 fn network(random: &mut Stream) -> NetworkPlan {
     NetworkPlan {
         split: some(random, 500_000),
+        split_leaves: usize::MAX,
         // Every seed loses some messages.
         loss: random.skewed(2_000, 150_000) as u32,
         duplicate: some(random, 100_000),

@@ -66,7 +66,8 @@ impl World {
             && prepare.entries.len() > 1
             && self.random.network.chance(plan.split)
         {
-            let keep = 1 + self.random.network.index(prepare.entries.len() - 1);
+            let most = (prepare.entries.len() - 1).min(plan.split_leaves);
+            let keep = 1 + self.random.network.index(most);
             prepare.entries.truncate(keep);
         }
         message

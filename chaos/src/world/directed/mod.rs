@@ -235,12 +235,11 @@ fn quiet(members: usize, persistence: Persistence) -> Plan {
     plan.drift = 1_000;
     plan.timing = Timing {
         degrade_after: Millis(1_000),
-        // Short rounds: the stages wait for moments that come by chance, and more often so.
-        renewal: Timing::default().heartbeat,
         ..Timing::default()
     };
     plan.network = NetworkPlan {
         split: 0,
+        split_leaves: usize::MAX,
         loss: 0,
         duplicate: 0,
         delay: 500,
@@ -276,6 +275,9 @@ fn quiet(members: usize, persistence: Persistence) -> Plan {
 fn piecemeal(members: usize) -> Plan {
     let mut plan = quiet(members, Persistence::Fsync);
     plan.network.split = 1_000_000;
+    plan.network.split_leaves = 1;
+    // The stages wait for moments that come by chance.
+    plan.storm = 40 * SECOND;
     plan.disk.flush = 60 * MILLISECOND;
     plan
 }
