@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use ringhold_proto::{StatedTaskId, v1};
 use ringhold_types::{Receipt, TaskId};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use crate::Client;
 use crate::codec::read_json;
+use crate::connections::executor_service;
 use crate::error::{RequestError, SubmitError, TaskError};
 use crate::handle::TaskHandle;
 use crate::limits;
+use crate::shared::{Asking, NoAnswer, Place, Try};
 use crate::submit::Submit;
 use crate::submitter::{FullPolicy, Stored};
 use crate::task::{Submittable, Task};
+use crate::task_info::unreadable;
 use crate::typed::Typed;
 
 /// A named executor. Cheap to clone.
@@ -183,6 +187,43 @@ impl Executor {
             .enumerate()
             .map(run)
             .buffer_unordered(limits::SUBMIT_ALL_IN_FLIGHT)
+    }
+
+    /// The task that was submitted under an idempotency key, with its affinity key if it was submitted with one. Submits
+    /// nothing, and creates no executor. None if no task is remembered under the key: none was stored, or it is gone for
+    /// longer than keys are kept. A submit that is still on its way may store one afterwards.
+    ///
+    /// # Errors
+    /// [`RequestError`], among others EXECUTOR_NOT_FOUND, and UNAVAILABLE if no member could answer in time.
+    pub async fn find(
+        &self,
+        idempotency_key: impl Into<Bytes>,
+        key: Option<Bytes>,
+    ) -> Result<Option<TaskId>, RequestError> {
+        let shared = &self.client.shared;
+        let idempotency_key = idempotency_key.into();
+        let table = shared.routing.current();
+        let decides = key.as_ref().unwrap_or(&idempotency_key);
+        let partition = table.partition_of(&self.name, decides);
+        let place = partition.map(|partition| Place {
+            executor: self.name.clone(),
+            partition,
+        });
+        let request = v1::FindRequest {
+            cluster_id: shared.cluster_id(),
+            executor: self.name.clone(),
+            idempotency_key,
+            affinity_key: key,
+        };
+        let send = |attempt: Try| {
+            let request = request.clone();
+            async move { executor_service(attempt.channel).find(request).await }
+        };
+        let asking = Asking::call(place, limits::REQUEST_DEADLINE);
+        let answer = shared.ask(&asking, send).await;
+        let found = answer.map_err(NoAnswer::into_request_error)?.id;
+        let found = found.map(StatedTaskId::try_from).transpose();
+        Ok(found.map_err(unreadable)?.map(|stated| stated.id))
     }
 
     /// Waits for the JSON result of any task by its id; the outcome stays. For other kinds of results and for a limit on

@@ -57,6 +57,7 @@ pub struct Retrieve {
     patience: Patience,
     /// Names this read if the outcome is to be disposed as well.
     dispose: Option<Bytes>,
+    keep: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,7 @@ impl Retrieve {
             id,
             patience: Patience::Forever,
             dispose: None,
+            keep: false,
         }
     }
 
@@ -97,6 +99,14 @@ impl Retrieve {
     /// Does not wait for an outcome at all: [`RetrieveError::NotYet`] if there is none.
     pub fn no_wait(mut self) -> Self {
         self.patience = Patience::None;
+        self
+    }
+
+    /// Leaves the outcome unread: it is to be read again. A full partition then refuses new tasks rather than overwrite
+    /// it, unless its executor overwrites unread outcomes too. Whoever keeps outcomes disposes them in the end; they expire
+    /// otherwise. Says nothing to a read that disposes.
+    pub fn keep(mut self) -> Self {
+        self.keep = true;
         self
     }
 
@@ -173,6 +183,7 @@ impl Retrieve {
             cluster_id: self.client.shared.cluster_id(),
             id: Some(self.wire_id()),
             wait: Some(duration_from_millis(millis(wait))),
+            keep: self.keep,
         };
         let response = executor_service(attempt.channel)
             .retrieve_result(request)
@@ -219,7 +230,7 @@ impl Retrieve {
             code: ringhold_types::ErrorCode::Internal,
             message: format!("the outcome cannot be read: {error}"),
         })?;
-        if self.dispose.is_none() {
+        if self.dispose.is_none() && !self.keep {
             self.client.shared.confirm(&self.id);
         }
         Ok(Retrieved {

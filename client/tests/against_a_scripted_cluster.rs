@@ -476,6 +476,21 @@ async fn five_thousand_waiting_handles_share_two_connections() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_is_kept_is_read_as_kept_and_not_confirmed() {
+    let fake = Fake::start(1).await;
+    fake.cluster.finished.send_replace(true);
+    let client = fake.client().await;
+    let submit = client.executor("reports").submit(task());
+    let id = submit.await.expect("stored").id().clone();
+    client.retrieve_result(&id).keep().await.expect("it ended");
+    assert_eq!(fake.cluster.kept.load(Ordering::SeqCst), 1);
+    client.retrieve_result(&id).await.expect("it ended");
+    let confirmed = || fake.cluster.confirmed.lock().expect("no panic").len();
+    until("the second read is confirmed", || confirmed() > 0).await;
+    assert_eq!(confirmed(), 1, "the first one is not");
+}
+
+#[tokio::test]
 async fn a_stream_of_tasks_gives_each_item_its_own_outcome() {
     let fake = Fake::start(1).await;
     fake.cluster.finished.send_replace(true);

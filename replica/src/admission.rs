@@ -147,7 +147,10 @@ impl Primary {
     ) {
         let changes = !matches!(
             asked.request,
-            Request::Get { .. } | Request::List { .. } | Request::Retrieve { dispose: None, .. }
+            Request::Get { .. }
+                | Request::List { .. }
+                | Request::Find { .. }
+                | Request::Retrieve { dispose: None, .. }
         );
         if !self.is_working() || (changes && self.hand_over.is_some()) {
             self.hold(core, context, asked, false);
@@ -170,6 +173,7 @@ impl Primary {
                     self.hold(core, context, asked, true);
                 }
             }
+            Request::Find { key } => self.find(core, context, token, &key),
             Request::Dispose { sequence } => self.dispose(core, context, token, sequence),
             Request::Cancel { sequence } => self.cancel(core, context, token, sequence),
             Request::ConfirmRetrieved { sequences } => {
@@ -332,6 +336,32 @@ impl Primary {
             self.reply(core, context, token, clash(), false);
         }
         true
+    }
+
+    /// Answers with the task that is stored under a key, once that is committed, or that there is none.
+    fn find<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        token: RequestToken,
+        key: &IdempotencyKey,
+    ) {
+        if let Some(pending) = self.accepts.by_key.get(key).copied() {
+            let reused = true;
+            let completion = Completion::Submit { token, reused };
+            self.complete_at(context, pending.lsn, token, completion);
+        } else if let Some(hit) = core.ring.find_key(key) {
+            self.stored(core, context, token, hit.sequence, true);
+        } else {
+            let text = "no task is remembered under this idempotency key";
+            self.reply(
+                core,
+                context,
+                token,
+                refused(ErrorCode::NotFound, text),
+                false,
+            );
+        }
     }
 
     fn accept<R: Rules>(

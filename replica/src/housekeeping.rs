@@ -8,7 +8,7 @@ use ringhold_types::{Millis, Sequence, Tick};
 use crate::context::Context;
 use crate::core::Core;
 use crate::primary::Primary;
-use crate::request::Reply;
+use crate::request::{Reply, RequestToken};
 use crate::rules::Rules;
 
 /// Sequences that one housekeeping operation names at most.
@@ -64,12 +64,19 @@ impl Retrieved {
 
 impl Primary {
     /// Notes that an outcome was served: it counts as retrieved after the grace, if its client does not confirm it before.
-    /// One that is gone already, as after a destructive read, needs no mark.
-    pub(crate) fn note_served(&mut self, core: &Core, now: Tick, reply: &Reply) {
+    /// One that is gone already, as after a destructive read, needs no mark; one that its reader keeps gets none.
+    pub(crate) fn note_served<R: Rules>(
+        &mut self,
+        core: &Core,
+        context: &Context<'_, R>,
+        token: RequestToken,
+        reply: &Reply,
+    ) {
         if let Reply::Outcome { sequence, .. } = reply
+            && !context.shared.requests.keeps(token)
             && is_unmarked(core, *sequence)
         {
-            self.retrieved.serve(*sequence, now);
+            self.retrieved.serve(*sequence, context.now);
         }
     }
 

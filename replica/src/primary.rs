@@ -178,7 +178,7 @@ impl Primary {
             return;
         }
         if self.may_answer(core, context) {
-            self.note_served(core, context.now, &reply);
+            self.note_served(core, context, token, &reply);
             context.answer(token, reply);
         } else {
             context.note(crate::effect::Note::WaitedForLease(core.partition));
@@ -204,7 +204,7 @@ impl Primary {
                 self.stored(core, context, token, sequence, reused);
                 continue;
             }
-            self.note_served(core, context.now, &reply);
+            self.note_served(core, context, token, &reply);
             context.answer(token, reply);
         }
     }

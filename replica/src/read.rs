@@ -30,6 +30,7 @@ impl Primary {
                 sequence,
                 dispose,
                 wait,
+                keep: _,
             } => {
                 self.retrieve(core, context, token, sequence, dispose, wait);
                 return;

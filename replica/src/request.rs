@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ringhold_ringbuffer::TaskEntry;
 use ringhold_types::{
-    ErrorCode, MemberId, Millis, Outcome, PartitionKey, RequestId, RingTime, Sequence, TaskSpec,
-    TaskStatus, Term, Tick, UnixMillis,
+    ErrorCode, IdempotencyKey, MemberId, Millis, Outcome, PartitionKey, RequestId, RingTime,
+    Sequence, TaskSpec, TaskStatus, Term, Tick, UnixMillis,
 };
 
 /// Names a request between shell and machine; the shell keeps who asked.
@@ -25,6 +25,14 @@ pub enum Request {
         dispose: Option<RequestId>,
         /// Answer at once even without an outcome when `false`.
         wait: bool,
+        /// The reader wants to read it again: this read does not count as retrieved (PROTOCOL §4).
+        keep: bool,
+    },
+    /// The task that is stored under this key: answered as a repeat of its submit would be, and with NOT_FOUND, without
+    /// storing anything, where there is none.
+    Find {
+        /// The key.
+        key: IdempotencyKey,
     },
     /// The task as it is.
     Get {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringhold_types::{ErrorCode, MemberId, Millis, PartitionKey, Sequence, Tick, limits};
 
 use crate::effect::Effects;
-use crate::request::{Asked, Refusal, Reply, RequestToken};
+use crate::request::{Asked, Refusal, Reply, Request, RequestToken};
 
 /// Requests open at once on a member: parked retrievals and as many submits and reads again.
 pub(crate) const OPEN_REQUESTS_MAX: usize = 2 * limits::WAITERS_PER_MEMBER_MAX;
@@ -36,6 +36,8 @@ pub(crate) struct Open {
     pub(crate) deadline: Tick,
     /// Where it waits.
     pub(crate) waiting: Waiting,
+    /// Its answer does not count as retrieved.
+    pub(crate) keeps: bool,
 }
 
 /// All open requests of a member.
@@ -64,6 +66,7 @@ impl Requests {
                 connection: asked.connection,
                 deadline: asked.deadline,
                 waiting: Waiting::Held,
+                keeps: matches!(asked.request, Request::Retrieve { keep: true, .. }),
             },
         );
         true
@@ -73,6 +76,12 @@ impl Requests {
     #[must_use]
     pub(crate) fn is_open(&self, token: RequestToken) -> bool {
         self.open.contains_key(&token)
+    }
+
+    /// Whether the outcome stays unread although this request is answered with it.
+    #[must_use]
+    pub(crate) fn keeps(&self, token: RequestToken) -> bool {
+        self.open.get(&token).is_some_and(|open| open.keeps)
     }
 
     /// Where the request waits.
@@ -208,7 +217,6 @@ pub(crate) fn not_primary(primary: Option<MemberId>) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Request;
 
     fn asked(token: u64) -> Asked {
         Asked {

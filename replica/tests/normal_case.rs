@@ -173,6 +173,7 @@ fn a_destructive_read_is_answered_again_to_the_same_request_only() {
         sequence,
         dispose: Some(RequestId::new(id).unwrap()),
         wait: true,
+        keep: false,
     };
     let first = world.ask(1, take(b"one"));
     let attempt = world.started(1, sequence).expect("it runs");
@@ -190,6 +191,64 @@ fn a_destructive_read_is_answered_again_to_the_same_request_only() {
         0,
         "what is disposed needs no mark"
     );
+}
+
+#[test]
+fn an_outcome_that_its_reader_keeps_never_makes_room_for_others() {
+    let mut config = executor(Persistence::Memory, 1);
+    config.capacity = 1;
+    let mut world = World::with_rules(Sound, 2, 2, config);
+    world.run(1_000);
+    let submitted = world.submit(1, "a");
+    world.settle();
+    let sequence = world.sequence(submitted);
+    let keep = Request::Retrieve {
+        sequence,
+        dispose: None,
+        wait: true,
+        keep: true,
+    };
+    let parked = world.ask(1, keep.clone());
+    let attempt = world.started(1, sequence).expect("it runs");
+    world.report(1, attempt, result("done"));
+    let again = world.ask(1, keep);
+    world.run(120_000);
+    assert!(world.outcome(parked).is_some() && world.outcome(again).is_some());
+    let refused = world.submit(1, "b");
+    world.run(100);
+    assert_eq!(world.refusal(refused), Some(ErrorCode::ExecutorFull));
+    let read = world.retrieve(1, sequence);
+    world.run(120_000);
+    assert!(world.outcome(read).is_some());
+    let stored = world.submit(1, "c");
+    world.run(100);
+    assert!(
+        world.sequence(stored) > sequence,
+        "a read that counts makes room"
+    );
+}
+
+#[test]
+fn a_key_is_looked_up_without_storing_anything() {
+    let mut world = leading(2, 2, Persistence::Memory);
+    let find = |key: &str| Request::Find {
+        key: task(key).idempotency_key,
+    };
+    let nothing = world.ask(1, find("a"));
+    world.settle();
+    assert_eq!(world.refusal(nothing), Some(ErrorCode::NotFound));
+    assert_eq!(world.at(1).ring().undisposed(), 0);
+    world.cut.insert((1, 2));
+    let submitted = world.submit(1, "a");
+    let early = world.ask(1, find("a"));
+    world.run(100);
+    assert_eq!(world.reply(early), None, "it is not committed yet");
+    world.heal();
+    world.run(1_000);
+    let later = world.ask(1, find("a"));
+    world.run(100);
+    assert_eq!(world.sequence(early), world.sequence(submitted));
+    assert_eq!(world.sequence(later), world.sequence(submitted));
 }
 
 #[test]
@@ -289,6 +348,7 @@ fn a_request_is_told_at_its_deadline_what_is_known() {
         sequence,
         dispose: None,
         wait: true,
+        keep: false,
     };
     let parked = world.ask_within(1, request, 200);
     world.cut.insert((1, 2));

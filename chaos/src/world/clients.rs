@@ -167,11 +167,13 @@ impl World {
                 sequence,
                 dispose: None,
                 wait: true,
+                keep: false,
             },
             75..=79 => Request::Retrieve {
                 sequence,
                 dispose: None,
                 wait: false,
+                keep: false,
             },
             80..=84 => Request::Get { sequence },
             85..=88 => Request::Dispose { sequence },
@@ -187,6 +189,7 @@ impl World {
                     sequence,
                     dispose,
                     wait: true,
+                    keep: false,
                 }
             }
         };
@@ -515,7 +518,7 @@ pub(crate) fn sequence_of(request: &Request) -> Option<Sequence> {
         | Request::Dispose { sequence }
         | Request::Cancel { sequence } => Some(*sequence),
         Request::ConfirmRetrieved { sequences } => sequences.first().copied(),
-        Request::Submit(_) | Request::List { .. } => None,
+        Request::Submit(_) | Request::Find { .. } | Request::List { .. } => None,
     }
 }
 
@@ -535,7 +538,9 @@ fn action_of(partition: PartitionKey, request: &Request) -> Action {
         Request::Get { sequence } => Action::Get { id: of(*sequence) },
         Request::Dispose { sequence } => Action::Dispose { id: of(*sequence) },
         Request::Cancel { sequence } => Action::Cancel { id: of(*sequence) },
-        Request::ConfirmRetrieved { .. } | Request::List { .. } => Action::Other,
+        Request::ConfirmRetrieved { .. } | Request::Find { .. } | Request::List { .. } => {
+            Action::Other
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Cluster {
     pub disposed: Mutex<BTreeMap<String, bytes::Bytes>>,
     pub confirmed: Mutex<Vec<v1::TaskId>>,
     pub confirm_calls: AtomicUsize,
+    /// Reads that leave the outcome unread.
+    pub kept: AtomicUsize,
     /// Whether tasks have ended.
     pub finished: watch::Sender<bool>,
     pub waiting: AtomicUsize,
@@ -94,6 +96,7 @@ impl Fake {
             disposed: Mutex::default(),
             confirmed: Mutex::default(),
             confirm_calls: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             finished: watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
@@ -317,6 +320,16 @@ impl ExecutorService for Service {
     }
 
     /// Shows a task as cancelled if a cancel of it has been done, else as succeeded.
+    async fn find(
+        &self,
+        request: Request<v1::FindRequest>,
+    ) -> Result<Response<v1::FindResponse>, Status> {
+        let key = request.into_inner().idempotency_key;
+        let tasks = self.0.cluster.tasks.lock().expect("no panic");
+        let id = tasks.get(&key[..]).cloned();
+        Ok(Response::new(v1::FindResponse { id }))
+    }
+
     async fn get(
         &self,
         request: Request<v1::GetRequest>,
@@ -354,6 +367,8 @@ impl ExecutorService for Service {
             Some(OnRetrieve::Ignore) => std::future::pending().await,
             None => {}
         }
+        let kept = usize::from(request.keep);
+        self.0.cluster.kept.fetch_add(kept, Ordering::SeqCst);
         let wait = request.wait.and_then(|wait| Duration::try_from(wait).ok());
         let outcome = self.0.outcome(wait).await;
         let status = match outcome {

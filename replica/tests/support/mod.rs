@@ -464,6 +464,7 @@ impl<R: Rules> World<R> {
             sequence,
             dispose: None,
             wait: true,
+            keep: false,
         };
         self.ask(id, request)
     }

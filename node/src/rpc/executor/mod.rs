@@ -3,6 +3,7 @@
 mod cancel;
 mod confirm;
 mod dispose;
+mod find;
 mod get;
 mod list;
 mod retrieve;
@@ -124,6 +125,14 @@ impl ExecutorService for ExecutorServiceImpl {
         let answers =
             submit_many::submit_stream(self.api.clone(), connection, request.into_inner());
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn find(
+        &self,
+        request: Request<v1::FindRequest>,
+    ) -> Result<Response<v1::FindResponse>, Status> {
+        let call = self.call(&request, Duration::ZERO);
+        respond(find::find(&self.api, call, request.into_inner()).await)
     }
 
     async fn get(

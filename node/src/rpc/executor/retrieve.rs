@@ -23,6 +23,8 @@ struct Retrieve {
     /// When to answer "not yet"; none: at once.
     wait_until: Option<ringhold_types::Tick>,
     dispose: Option<RequestId>,
+    /// Does not count as retrieved.
+    keep: bool,
 }
 
 /// The outcome, or where the task is when the wait is over.
@@ -33,7 +35,9 @@ pub(super) async fn retrieve(
     wait: Duration,
 ) -> Result<v1::RetrieveResultResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
-    within(api, call, request.id, wait).await
+    let mut operation = prepare(api, call, request.id, wait, None).await?;
+    operation.keep = request.keep;
+    api.on_primary(operation.partition, call, &operation).await
 }
 
 /// As [`retrieve`], for an id as sent.
@@ -92,6 +96,7 @@ async fn prepare(
         message,
         wait_until,
         dispose,
+        keep: false,
     })
 }
 
@@ -129,6 +134,7 @@ impl Operation for Retrieve {
             sequence: self.id.sequence,
             dispose: self.dispose.clone(),
             wait: self.wait_until.is_some(),
+            keep: self.keep,
         };
         let deadline = self.wait_until.unwrap_or(call.deadline);
         self.response(
@@ -150,6 +156,7 @@ impl Operation for Retrieve {
                 cluster_id: None,
                 id: Some(self.message.clone()),
                 wait,
+                keep: self.keep,
             };
             let answer = onward.client.retrieve_result(onward.request(request)).await;
             return Ok(answer
