@@ -68,9 +68,7 @@ fn a_primary_cuts_nothing_where_its_peer_no_longer_knows_whether_the_logs_part()
     world.restart(3);
     world.run(500);
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    node.disk.truncate(40);
-    node.cut_mark = true;
+    world.cut_to(2, 40);
     world.kill(1);
     world.down.insert(1);
     world.restart(2);
@@ -107,9 +105,7 @@ fn a_cut_tail_that_ends_in_entries_of_a_replaced_term_is_cut_further_back() {
     let later: Vec<Sequence> = later.iter().map(|token| world.sequence(*token)).collect();
     // Its disk loses all that came after its own entry, so that entry is back; then it is named primary.
     world.kill(1);
-    let node = world.nodes.get_mut(&1).unwrap();
-    node.disk.truncate(with_own_entry);
-    node.cut_mark = true;
+    world.cut_to(1, with_own_entry);
     world.kill(2);
     world.down.insert(2);
     world.restart(1);
@@ -328,14 +324,8 @@ fn a_cut_tail_is_asked_for_also_when_the_log_of_a_recorded_loss_is_not_applied_y
     world.run(500);
     // Its tail is cut after the new generation's first entry, and nothing says how much of the rest is committed.
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    node.disk.truncate(node.disk.len() - 3);
-    node.cut_mark = true;
-    for record in &mut node.disk {
-        if let Record::Entry { commit, .. } = record {
-            *commit = Lsn::ZERO;
-        }
-    }
+    world.cut_tail(2, 3);
+    world.forget_commits(2);
     world.restart(2);
     world.nominate(2);
     world.run(4_000);

@@ -313,10 +313,7 @@ fn a_new_primary_with_a_cut_tail_takes_it_from_its_peer_first() {
     let sequences: Vec<Sequence> = stored.iter().map(|token| world.sequence(*token)).collect();
     // Member 2 loses the end of its log, and the primary dies.
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    let keep = node.disk.len() - 5;
-    node.disk.truncate(keep);
-    node.cut_mark = true;
+    world.cut_tail(2, 5);
     world.kill(1);
     world.down.insert(1);
     world.restart(2);
@@ -346,10 +343,7 @@ fn a_replica_with_a_cut_tail_and_nobody_to_ask_leads_only_after_a_recorded_loss(
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..6);
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    let keep = node.disk.len() - 3;
-    node.disk.truncate(keep);
-    node.cut_mark = true;
+    world.cut_tail(2, 3);
     world.kill(1);
     world.restart(2);
     world.proposals_pass = false;
@@ -383,24 +377,11 @@ fn a_learner_that_is_given_the_whole_log_of_a_partition_with_a_recorded_loss_has
     write(&mut world, 1, 0..6);
     // The last one left goes on in a new generation, with what it holds.
     world.kill(1);
-    let start = world.nodes[&2].start;
-    world.configure(|it| {
-        it.term = it.term.next();
-        it.generation = Generation(1);
-        it.kept_by = Some(replica(2));
-        it.primary = Some(replica(2));
-        it.primary_start = start;
-        it.in_sync = vec![replica(2)];
-        it.min_copies = 1;
-    });
+    world.begin_generation(2, |it| it.kept_by = Some(replica(2)));
     world.run(2_000);
     // When it hears the empty learner it does not know yet what is committed.
     world.kill(2);
-    for record in &mut world.nodes.get_mut(&2).unwrap().disk {
-        if let Record::Entry { commit, .. } = record {
-            *commit = Lsn::ZERO;
-        }
-    }
+    world.forget_commits(2);
     world.configure(|it| it.learners.push(replica(3)));
     world.restart(2);
     world.run(3_000);
@@ -415,10 +396,7 @@ fn a_backups_cut_mark_goes_once_the_primary_has_brought_its_log_to_full_length()
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..6);
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    let keep = node.disk.len() - 3;
-    node.disk.truncate(keep);
-    node.cut_mark = true;
+    world.cut_tail(2, 3);
     world.restart(2);
     assert!(world.at(2).cut_mark());
     world.run(1_000);
@@ -431,10 +409,7 @@ fn a_cut_mark_is_carried_until_what_was_cut_is_on_disk_again() {
     let mut world = leading(2, 2, Persistence::Fsync);
     write(&mut world, 1, 0..6);
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    let keep = node.disk.len() - 3;
-    node.disk.truncate(keep);
-    node.cut_mark = true;
+    world.cut_tail(2, 3);
     world.restart(2);
     world.nodes.get_mut(&2).unwrap().hold_disk = true;
     world.run(1_000);
@@ -456,9 +431,7 @@ fn a_receipt_waits_for_a_seat_that_lost_the_task_to_a_cut_tail_and_does_not_hold
     world.run(100);
     assert!(matches!(world.reply(first), Some(Reply::Submitted { .. })));
     world.kill(2);
-    let node = world.nodes.get_mut(&2).unwrap();
-    node.disk.truncate(1);
-    node.cut_mark = true;
+    world.cut_to(2, 1);
     world.restart(2);
     // It grants leases again, but what it lost and gets anew is not on its disk yet.
     world.nodes.get_mut(&2).unwrap().hold_disk = true;
@@ -501,15 +474,7 @@ fn a_new_generation_begins_to_work_only_when_every_lease_of_the_old_one_has_run_
     // The primary is cut off, but lives on leases of processes that have ended. Nobody who begins the new life has granted
     // it any.
     world.isolate(1);
-    let start = world.nodes[&3].start;
-    world.configure(|it| {
-        it.term = it.term.next();
-        it.generation = Generation(1);
-        it.in_sync = vec![replica(3)];
-        it.primary = Some(replica(3));
-        it.primary_start = start;
-        it.min_copies = 1;
-    });
+    world.begin_generation(3, |_| {});
     world.run(600);
     assert_eq!(world.role(3), Some(RoleView::TakingOver));
     world.run(200);
@@ -526,16 +491,7 @@ fn a_new_generation_makes_what_an_outsider_held_void() {
     // Both seats are lost for good; the learner's member gets the partition's new life, empty.
     world.kill(1);
     world.kill(2);
-    let start = world.nodes[&3].start;
-    world.configure(|it| {
-        it.term = it.term.next();
-        it.generation = Generation(1);
-        it.learners.clear();
-        it.in_sync = vec![replica(3)];
-        it.primary = Some(replica(3));
-        it.primary_start = start;
-        it.min_copies = 1;
-    });
+    world.begin_generation(3, |it| it.learners.clear());
     world.run(2_000);
     assert_eq!(world.role(3), Some(RoleView::Leading));
     assert_eq!(world.at(3).ring().undisposed(), 0);
@@ -638,10 +594,8 @@ fn what_a_replica_keeps_over_a_recorded_loss_survives_a_crash_before_it_leads_ag
     world.run(1_000);
     write(&mut world, 1, 0..6);
     world.kill(1);
-    let node = world.nodes.get_mut(&1).unwrap();
-    let keep = node.disk.len() - 3;
-    node.disk.truncate(keep);
-    node.cut_mark = true;
+    world.cut_tail(1, 3);
+    let left = world.nodes[&1].disk.len();
     world.restart(1);
     world.nodes.get_mut(&1).unwrap().hold_disk = true;
     world.run(3_000);
@@ -650,7 +604,7 @@ fn what_a_replica_keeps_over_a_recorded_loss_survives_a_crash_before_it_leads_ag
     world.kill(1);
     assert_eq!(
         world.nodes[&1].disk.len(),
-        keep,
+        left,
         "nothing of the new life is on disk"
     );
     world.nodes.get_mut(&1).unwrap().hold_disk = false;

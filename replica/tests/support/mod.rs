@@ -223,6 +223,20 @@ impl<R: Rules> World<R> {
         self.publish();
     }
 
+    /// A member begins a new life of the partition, alone.
+    pub fn begin_generation(&mut self, id: u64, also: impl FnOnce(&mut Configuration)) {
+        let start = self.nodes[&id].start;
+        self.configure(|it| {
+            it.term = it.term.next();
+            it.generation = it.generation.next();
+            it.primary = Some(replica(id));
+            it.primary_start = start;
+            it.in_sync = vec![replica(id)];
+            it.min_copies = 1;
+            also(it);
+        });
+    }
+
     /// Names a replica primary of the next term.
     pub fn nominate(&mut self, id: u64) {
         let start = self.nodes[&id].start;
@@ -423,6 +437,30 @@ impl<R: Rules> World<R> {
         let member = &self.nodes[&id].member;
         if member.deadline().is_some_and(|at| at <= now) {
             self.event(id, Event::Timer);
+        }
+    }
+
+    // --- disks ---
+
+    /// A member's disk loses all but its first records, and that is noticed at its start.
+    pub fn cut_to(&mut self, id: u64, records: usize) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.disk.truncate(records);
+        node.cut_mark = true;
+    }
+
+    /// A member's disk loses its last records, and that is noticed at its start.
+    pub fn cut_tail(&mut self, id: u64, records: usize) {
+        let left = self.nodes[&id].disk.len() - records;
+        self.cut_to(id, left);
+    }
+
+    /// Nothing on a member's disk says how much of its log is committed.
+    pub fn forget_commits(&mut self, id: u64) {
+        for record in &mut self.nodes.get_mut(&id).unwrap().disk {
+            if let Record::Entry { commit, .. } = record {
+                *commit = Lsn::ZERO;
+            }
         }
     }
 
