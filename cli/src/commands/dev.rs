@@ -16,6 +16,7 @@ use crate::{output, signals};
 const CLIENT_ADDRESS: &str = "127.0.0.1:7400";
 /// An address of which the system picks the port.
 const ANY_ADDRESS: &str = "127.0.0.1:0";
+
 pub(super) async fn run(arguments: &DevArguments, format: Format) -> Result<Exit, Failure> {
     let members = start(arguments).await?;
     banner(arguments, &members, format)?;
