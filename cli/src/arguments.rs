@@ -206,6 +206,9 @@ pub struct MapArguments {
     /// Longest run of one attempt; the executor's default otherwise.
     #[arg(long, value_parser = duration::parse)]
     pub run_limit: Option<Duration>,
+    /// How long to wait for room in a full partition without any progress, before stopping; ten minutes otherwise.
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse)]
+    pub wait_for_room: Option<Duration>,
     /// The program and its arguments; `{}` is the line.
     #[arg(last = true, required = true)]
     pub command: Vec<std::ffi::OsString>,

@@ -37,7 +37,8 @@ impl Member {
         let config = directory.join("member.toml");
         let settings = "durability = 0\nallowed-binaries = [\"*\"]\n";
         let toml = format!(
-            "[durable-executor.default]\n{settings}[durable-executor.narrow]\ncapacity = 3\n{settings}"
+            "[durable-executor.default]\n{settings}[durable-executor.narrow]\ncapacity = 3\n{settings}\
+             [durable-executor.loose]\ncapacity = 3\nwhen-full = \"overwrite\"\n{settings}"
         );
         std::fs::write(&config, toml).expect("written");
         let mut child = ringhold(&["-o", "json", "server", "--exit-with-stdin", "--name", "m1"])
@@ -90,6 +91,14 @@ impl Member {
             .expect("it reads");
         drop(standard_input);
         child.wait_with_output().expect("it ends")
+    }
+
+    /// Stores a task that does nothing, and gives its id.
+    fn submit(&self, arguments: &[&str]) -> String {
+        let submit = ["-o", "json", "task", "submit"];
+        let stored = self.run(&[&submit[..], arguments, &["--", "true"]].concat(), "");
+        let stored: serde_json::Value = serde_json::from_slice(&stored.stdout).expect("JSON");
+        stored["id"].as_str().expect("an id").to_owned()
     }
 }
 
@@ -277,12 +286,7 @@ fn tasks_run_on_a_member_and_end_with_the_exit_codes_that_scripts_decide_on() {
 fn a_wait_for_several_tasks_answers_for_each_of_them_and_ends_as_the_worst() {
     let directory = tempfile::tempdir().expect("a directory");
     let member = Member::start(directory.path());
-    let submit = || {
-        let stored = member.run(&["-o", "json", "task", "submit", "--", "true"], "");
-        let stored: serde_json::Value = serde_json::from_slice(&stored.stdout).expect("JSON");
-        stored["id"].as_str().expect("an id").to_owned()
-    };
-    let (id, last) = (submit(), submit());
+    let (id, last) = (member.submit(&[]), member.submit(&[]));
     let (id, last) = (id.as_str(), last.as_str());
     assert_eq!(
         member.run(&["task", "wait", id, last], "").status.code(),
@@ -319,9 +323,7 @@ fn a_wait_for_several_tasks_answers_for_each_of_them_and_ends_as_the_worst() {
 fn an_operator_is_told_what_a_forget_would_lose_and_who_leads() {
     let directory = tempfile::tempdir().expect("a directory");
     let member = Member::start(directory.path());
-    let stored = member.run(&["-o", "json", "task", "submit", "--", "true"], "");
-    let stored: serde_json::Value = serde_json::from_slice(&stored.stdout).expect("JSON");
-    let id = stored["id"].as_str().expect("an id");
+    let id = member.submit(&[]);
     let partition = id.rsplit_once('/').expect("three parts").0;
 
     let refused = member.run(&["-o", "json", "member", "forget", "m1"], "");
@@ -399,22 +401,6 @@ fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
         text(&ended.stderr)
     );
     assert_eq!(text(&ended.stdout), "", "nothing of it is printed again");
-    // The first try leaves nothing behind that the second would take for the run.
-    for (code, name) in [(3, "NOT_FOUND"), (6, "DISPOSED")] {
-        let unknown = member.run(&["map", "--resume", "weekly", "--", "echo", "<{}>"], &input);
-        assert_eq!(
-            unknown.status.code(),
-            Some(code),
-            "{}",
-            text(&unknown.stderr)
-        );
-        assert!(
-            text(&unknown.stderr).starts_with(&format!("error[{name}]")),
-            "{}",
-            text(&unknown.stderr)
-        );
-        assert_eq!(text(&unknown.stdout), "", "no line ran");
-    }
     let partly = member.run(
         &["map", "--", "sh", "-c", "test '{}' != b && echo {}"],
         "a\nb\nc\n",
@@ -423,6 +409,126 @@ fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
         (partly.status.code(), text(&partly.stdout)),
         (Some(8), "a\nc\n".to_owned())
     );
+}
+
+#[test]
+fn a_run_that_never_began_is_resumed_in_vain_and_its_name_stays_free() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let command = ["--", "echo", "<{}>"];
+    // The first try comes before the executor exists, the second after it was created; neither leaves anything behind.
+    for other in ["daily", "nightly"] {
+        let unknown = member.run(
+            &[&["map", "--resume", "weekly"][..], &command].concat(),
+            "a\n",
+        );
+        let said = text(&unknown.stderr);
+        assert_eq!(unknown.status.code(), Some(3), "{said}");
+        assert!(
+            said.starts_with("error[NOT_FOUND] there is no run weekly"),
+            "{said}"
+        );
+        assert_eq!(text(&unknown.stdout), "", "no line ran");
+        let mapped = member.run(&[&["map", "--run", other][..], &command].concat(), "a\n");
+        assert_eq!(text(&mapped.stdout), "<a>\n", "{}", text(&mapped.stderr));
+    }
+    let begun = member.run(&[&["map", "--run", "weekly"][..], &command].concat(), "a\n");
+    assert_eq!(begun.status.code(), Some(0), "{}", text(&begun.stderr));
+    assert_eq!(text(&begun.stdout), "<a>\n");
+}
+
+/// A map, one line after the other, into one partition of three entries.
+fn map_narrow<'a>(name: [&'a str; 2], more: &[&'a str]) -> Vec<&'a str> {
+    let executor = ["map", "--executor", "narrow", "--key", "one", "--jobs", "1"];
+    let command = ["--", "echo", "{}"];
+    [&executor[..], &name, more, &command].concat()
+}
+
+#[test]
+fn a_map_waits_for_room_that_others_take_stops_by_name_and_gets_further_when_resumed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let others: Vec<String> = (0..3)
+        .map(|_| member.submit(&["--executor", "narrow", "--key", "one"]))
+        .collect();
+    let soon = ["--wait-for-room", "300ms"];
+    let dispose = |id: &str| {
+        let disposed = member.run(&["task", "dispose", id], "");
+        assert_eq!(
+            disposed.status.code(),
+            Some(0),
+            "{}",
+            text(&disposed.stderr)
+        );
+    };
+
+    let stopped = member.run(&map_narrow(["--run", "r"], &soon), "a\nb\n");
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(6), "{said}");
+    assert!(said.contains("line 1 waits for room: partition "), "{said}");
+    assert!(
+        said.contains("error[EXECUTOR_FULL] line 1 is not submitted"),
+        "{said}"
+    );
+    dispose(&others[0]);
+    let stopped = member.run(&map_narrow(["--resume", "r"], &soon), "a\nb\n");
+    let said = text(&stopped.stderr);
+    assert_eq!(text(&stopped.stdout), "a\n", "{said}");
+    assert!(
+        said.contains("error[EXECUTOR_FULL] line 2 is not submitted"),
+        "{said}"
+    );
+
+    let mut resumed = ringhold(&map_narrow(["--resume", "r"], &[]))
+        .env("RINGHOLD__SERVER", &member.client)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut input = resumed.stdin.take().expect("piped");
+    input.write_all(b"a\nb\n").expect("it reads");
+    drop(input);
+    let mut said = BufReader::new(resumed.stderr.take().expect("piped")).lines();
+    let waits = said.any(|line| line.expect("text").contains("line 2 waits for room"));
+    assert!(waits, "it says that it waits");
+    dispose(&others[1]);
+    let rest: Vec<String> = said.map(|line| line.expect("text")).collect();
+    let resumed = resumed.wait_with_output().expect("it ends");
+    assert_eq!(resumed.status.code(), Some(0), "{rest:?}");
+    assert_eq!(text(&resumed.stdout), "a\nb\n");
+}
+
+#[test]
+fn a_line_whose_result_was_overwritten_is_named_and_not_run_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let member = Member::start(directory.path());
+    let arguments = ["map", "--executor", "loose", "--key", "one", "--jobs", "1"];
+    let command = ["--", "echo", "{}"];
+    let stopped = member.run(
+        &[&arguments[..], &["--run", "r"], &command].concat(),
+        "a\nb\nc\nd\n",
+    );
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(6), "{said}");
+    assert!(
+        said.contains("overwrites results that nobody has read"),
+        "{said}"
+    );
+    assert!(said.contains("head -n 3"), "{said}");
+    member.submit(&["--executor", "loose", "--key", "one"]);
+    let resumed = member.run(
+        &[&arguments[..], &["--resume", "r"], &command].concat(),
+        "a\nb\nc\n",
+    );
+    let said = text(&resumed.stderr);
+    assert_eq!(resumed.status.code(), Some(8), "{said}");
+    assert_eq!(text(&resumed.stdout), "b\nc\n", "{said}");
+    assert!(
+        said.contains("line 1: the outcome is no longer kept"),
+        "{said}"
+    );
+    assert!(said.contains("It ran, and is not run again"), "{said}");
 }
 
 #[test]

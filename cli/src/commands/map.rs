@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
-use ringhold_client::{Client, ErrorCode, Outcome, Receipt, RetrieveError, TaskId};
+use ringhold_client::{Client, ErrorCode, GoneReason, Outcome, Receipt, RetrieveError, TaskId};
 use serde_json::json;
 
 use crate::arguments::{Format, MapArguments};
 use crate::failure::{Exit, Failure};
-use crate::map::{Ended, LineNumber, LineOutcome, Observer, Run, Template, Totals, lines};
+use crate::map::{
+    Ended, LineNumber, LineOutcome, Observer, ROOM_PATIENCE, Run, Template, Totals, lines,
+};
 use crate::{connect, output, progress, signals};
 
 /// Failures that are printed one by one; the rest is counted.
@@ -21,8 +23,7 @@ const RUN_BYTES_MAX: usize = 128;
 pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit, Failure> {
     let started = Instant::now();
     let name = run_name(arguments)?;
-    // Outcomes are wanted until the run has ended, so they are not confirmed one by one.
-    let builder = connect::builder(&arguments.server).confirm_retrieved(false);
+    let builder = connect::builder(&arguments.server);
     let client = builder.submits_in_flight(arguments.jobs).build().await?;
     let mut run = Run {
         marked: None,
@@ -33,10 +34,10 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
         jobs: arguments.jobs,
         ordered: !arguments.unordered,
         run_limit: arguments.run_limit,
+        room_patience: arguments.wait_for_room.unwrap_or(ROOM_PATIENCE),
         started,
     };
-    let mark = mark(&run, arguments).await?;
-    run.marked = Some(mark.partition);
+    let mark = mark(&mut run, arguments).await?;
     let mut printer = Printer::new(format, &name);
     let lines = lines::read(std::io::BufReader::new(std::io::stdin()));
     let totals = tokio::select! {
@@ -66,33 +67,33 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
 }
 
 /// Marks the run; one that is to be resumed must be marked already, or its lines would all run again.
-async fn mark(run: &Run, arguments: &MapArguments) -> Result<TaskId, Failure> {
-    let mark = run.mark().await?;
+async fn mark(run: &mut Run, arguments: &MapArguments) -> Result<TaskId, Failure> {
+    let mark = match &arguments.resume {
+        None => run.mark().await?,
+        Some(name) => {
+            let found = run.find_mark().await?;
+            found.ok_or_else(|| is_unknown(name, &arguments.executor))?
+        }
+    };
     if mark.is_over {
         return Err(has_ended(&run.name));
     }
-    if arguments.resume.is_some() && !mark.was_there {
-        // The next try must not take it for the run's own.
-        let removed = run.client.retrieve_and_dispose_result(&mark.id).await;
-        removed.map_err(Failure::from)?;
-        let name = &run.name;
-        let what = format!("there is no run {name} to resume: it ended long ago, or never began");
-        return Err(Failure::new(ErrorCode::NotFound, what)
-            .advise(format!(
-                "look for the name that was printed at its start, or begin it with --run {name}"
-            ))
-            .exiting(Exit::NotFound));
-    }
     Ok(mark.id)
+}
+
+fn is_unknown(run: &str, executor: &str) -> Failure {
+    let what = format!(
+        "there is no run {run} to resume in executor {executor}: it ended long ago, or never began"
+    );
+    Failure::new(ErrorCode::NotFound, what).advise(format!(
+        "look for the name and the executor of its beginning, or begin it with --run {run}"
+    ))
 }
 
 fn has_ended(run: &str) -> Failure {
     let what = format!("run {run} has ended: its results were printed, and disposed after that");
     Failure::new(ErrorCode::Disposed, what)
-        .advise(
-            "there is nothing to resume; start a new run, under another name or without --run (a name that was resumed in \
-             vain is free again ten minutes later)",
-        )
+        .advise("there is nothing to resume; start a new run, under another name or without --run")
         .exiting(Exit::Precondition)
 }
 
@@ -194,9 +195,30 @@ impl Printer {
     }
 }
 
+/// Why a line that was stored has no outcome to give, and what to do.
+fn why_lost(error: &RetrieveError) -> String {
+    let what = Failure::from(error.clone()).what;
+    match error {
+        RetrieveError::Gone {
+            reason: GoneReason::Overwritten,
+        } => format!(
+            "{what}. It ran, and is not run again: map it in a new run, into an executor that does not overwrite \
+             (when-full = reject or wait)"
+        ),
+        RetrieveError::Gone { .. } => {
+            format!("{what}. It ran, and is not run again: map it in a new run")
+        }
+        _ => what,
+    }
+}
+
 impl Observer for Printer {
     fn acknowledged(&mut self, _: LineNumber, receipt: &Receipt, _: Instant) {
         self.ids.push_back(receipt.id.clone());
+    }
+
+    fn say(&mut self, text: &str) {
+        self.bar.suspend(|| output::say(text));
     }
 
     fn ended(&mut self, _: &LineOutcome) {
@@ -223,7 +245,7 @@ impl Observer for Printer {
             }
             Ended::Lost(error) => {
                 self.unanswered += u64::from(matches!(error, RetrieveError::Unavailable { .. }));
-                self.fail(outcome.line.number, &Failure::from(error.clone()).what);
+                self.fail(outcome.line.number, &why_lost(error));
             }
             Ended::NotSubmitted(ringhold_client::SubmitError::AlreadyExists) => {
                 return Err(Failure::new(

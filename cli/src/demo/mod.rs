@@ -16,7 +16,7 @@ use ringhold_client::{Client, ErrorCode, ExecutorConfig, ExecutorName};
 
 use crate::arguments::{DemoArguments, Format};
 use crate::failure::{Exit, Failure};
-use crate::map::{Run, Template, lines};
+use crate::map::{ROOM_PATIENCE, Run, Template, lines};
 use crate::{output, progress, signals};
 use files::HashedFile;
 use processes::Processes;
@@ -135,6 +135,7 @@ async fn play(arguments: &DemoArguments, seen: &mut Seen) -> Result<(), Failure>
         jobs: (files.len() / 10).clamp(*JOBS.start(), *JOBS.end()),
         ordered: true,
         run_limit: None,
+        room_patience: ROOM_PATIENCE,
         started: Instant::now(),
     };
     let input = lines::known(files.iter().map(|file| file.path.clone()).collect());

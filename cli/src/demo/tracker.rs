@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::failure::Failure;
 use crate::map::{LineNumber, LineOutcome, Observer};
+use crate::output;
 
 /// Shared between the run and the kill.
 #[derive(Clone)]
@@ -106,6 +107,10 @@ impl Observer for Tracker {
         let mut state = self.state();
         state.acknowledged.insert(line, task);
         state.unfinished.insert(line);
+    }
+
+    fn say(&mut self, text: &str) {
+        self.bar.suspend(|| output::say(text));
     }
 
     fn ended(&mut self, outcome: &LineOutcome) {

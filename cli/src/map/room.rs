@@ -1,10 +1,11 @@
-//! Room for the results of a run: they are kept until it ends, so that a resumed run prints them again. A partition that
-//! is full overwrites results that were retrieved, the oldest first; no run may come that far.
+//! Room for the results of a run: they are kept until it ends, so that a resumed run prints them again. They are read in a way
+//! that leaves them unread, so that a full partition refuses new tasks rather than overwrite them. What fills it with its
+//! own results would wait for itself.
 
 use std::collections::BTreeMap;
 
 use ringhold_client::{ErrorCode, ExecutorConfig, PartitionNumber};
-use ringhold_types::partition_of;
+use ringhold_types::{WhenFull, partition_of};
 
 use super::LineNumber;
 use crate::failure::{Exit, Failure};
@@ -23,6 +24,11 @@ impl Room {
             config,
             taken: BTreeMap::new(),
         }
+    }
+
+    /// Whether the executor overwrites even what nobody has read.
+    pub(crate) fn is_overwritten(&self) -> bool {
+        self.config.when_full == WhenFull::Overwrite
     }
 
     /// Notes a line that is stored there already.
@@ -45,13 +51,17 @@ impl Room {
         let name = &self.config.name;
         let what = format!(
             "line {} is not submitted: partition {} of executor {name} keeps the results of {taken} earlier lines, which \
-             is its capacity, and one more would overwrite some of them before the run ends",
+             is its capacity, and they stay until the run ends",
             line.0, partition.0
         );
+        let before = line.0 - 1;
         Err(Failure::new(ErrorCode::ExecutorFull, what)
             .advise(format!(
-                "map in runs of at most {capacity} lines of one key, or with a --key that differs more between lines, or \
-                 into an executor with a larger capacity (0: no limit by count)"
+                "resume with the first {before} lines only (head -n {before}): that ends the run, prints and disposes \
+                 their results, and the rest (tail -n +{}) goes into a new run. Or map in runs of at most {capacity} lines of \
+                 one key, with a --key that differs more between lines, or into an executor with a larger capacity (0: no \
+                 limit by count)",
+                line.0
             ))
             .exiting(Exit::Precondition))
     }

@@ -1,30 +1,25 @@
 //! The engine: keeps a bounded number of lines under way, and hands their outcomes on.
 
-use std::collections::BTreeMap;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use ringhold_client::{
-    Client, ErrorCode, Executor, GoneReason, HandlerTask, Outcome, PartitionNumber, Receipt,
-    RetrieveError, Retrieved, SubmitError, TaskId,
+    Client, ErrorCode, Executor, GoneReason, PartitionNumber, Receipt, RetrieveError, Retrieved,
+    SubmitError, TaskId,
 };
 use tokio::sync::mpsc;
 
+use super::full::{Full, FullPartition, Refused};
+use super::held::Held;
+use super::repeats::Repeats;
 use super::room::Room;
-use super::{Line, LineNumber, Template};
+use super::{Line, LineNumber, Template, Totals};
 use crate::failure::Failure;
 
-/// Lines whose outcome may wait for an earlier line to be handed on. With ordered output a line that takes long holds up
-/// those behind it; this many go on meanwhile.
-const HELD_LINES_MAX: usize = 4096;
-/// Bytes of outcomes that may wait so.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The handler that every member has: it returns what it is given.
-const ECHO: &str = "ringhold.echo";
 /// How long one submit is tried. Longer than a failover by far, shorter than the dedup window by far.
-const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
 
 /// One run over lines.
 pub(crate) struct Run {
@@ -42,21 +37,12 @@ pub(crate) struct Run {
     pub(crate) ordered: bool,
     /// Longest run of one attempt.
     pub(crate) run_limit: Option<Duration>,
+    /// How long to wait for room without any progress.
+    pub(crate) room_patience: Duration,
     /// Where the task lies that says that there is this run, if it is marked.
     pub(crate) marked: Option<PartitionNumber>,
     /// When this process began: what is older than that was stored by an earlier one.
     pub(crate) started: Instant,
-}
-
-/// The task that says that there is a run.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    /// Which.
-    pub(crate) id: TaskId,
-    /// An earlier process had stored it.
-    pub(crate) was_there: bool,
-    /// It was disposed with the outcomes: the run has ended.
-    pub(crate) is_over: bool,
 }
 
 /// How one line ended.
@@ -83,6 +69,8 @@ pub(crate) enum Ended {
 pub(crate) trait Observer {
     /// A line's task is stored durably, as of `at`.
     fn acknowledged(&mut self, line: LineNumber, receipt: &Receipt, at: Instant);
+    /// A person should know this while the run goes on.
+    fn say(&mut self, text: &str);
     /// A line ended.
     fn ended(&mut self, outcome: &LineOutcome);
     /// A line's outcome is handed on: in order, if the run is ordered.
@@ -90,45 +78,6 @@ pub(crate) trait Observer {
     /// # Errors
     /// [`Failure`] ends the run.
     fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure>;
-}
-
-/// The counts of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    /// Lines read.
-    pub(crate) lines: u64,
-    /// Lines whose task was stored by this process.
-    pub(crate) submitted: u64,
-    /// Lines whose task an earlier process had stored.
-    pub(crate) reused: u64,
-    /// Tasks that succeeded.
-    pub(crate) succeeded: u64,
-    /// Tasks that ended in another way, and lines that could not be submitted.
-    pub(crate) failed: u64,
-    /// Stored tasks without an outcome to give.
-    pub(crate) lost: u64,
-}
-
-impl Totals {
-    fn store(&mut self, stored: &Stored) {
-        let count = if stored.reused {
-            &mut self.reused
-        } else {
-            &mut self.submitted
-        };
-        *count += 1;
-    }
-
-    fn add(&mut self, outcome: &LineOutcome) {
-        let count = match &outcome.ended {
-            Ended::Outcome(retrieved) if matches!(retrieved.outcome, Outcome::Succeeded(_)) => {
-                &mut self.succeeded
-            }
-            Ended::Outcome(_) | Ended::NotSubmitted(_) => &mut self.failed,
-            Ended::Lost(_) => &mut self.lost,
-        };
-        *count += 1;
-    }
 }
 
 /// A line's task, which is stored.
@@ -142,8 +91,11 @@ struct Stored {
 struct Progress {
     totals: Totals,
     held: Held,
+    full: Full,
     /// Not known before the executor exists: the first line may create it.
     room: Option<Room>,
+    /// Only for an executor that overwrites.
+    repeats: Option<Repeats>,
     more: bool,
     /// Why no further line is submitted, although there are more.
     stopped: Option<Failure>,
@@ -151,20 +103,20 @@ struct Progress {
 
 /// What happens to a line that is under way.
 enum Step {
-    Acknowledged {
+    Stored {
         line: Line,
         at: Instant,
-        stored: Result<Stored, SubmitError>,
+        stored: Stored,
     },
+    /// Its partition is full; nothing is stored.
+    Full(Line, Option<PartitionNumber>),
     Ended(LineOutcome),
 }
 
-/// Outcomes that wait for an earlier line.
-#[derive(Default)]
-struct Held {
-    next: u64,
-    outcomes: BTreeMap<LineNumber, LineOutcome>,
-    bytes: usize,
+/// What is to be done for a line next.
+enum Next {
+    Submit(Line, Duration),
+    Wait(Line, Receipt),
 }
 
 impl Run {
@@ -178,7 +130,8 @@ impl Run {
         mut lines: mpsc::Receiver<std::io::Result<Line>>,
         observer: &mut impl Observer,
     ) -> Result<Totals, Failure> {
-        let mut progress = Progress::new(self.room().await?);
+        let mut progress = Progress::new(self.room_patience);
+        self.find_room(&mut progress, observer).await?;
         let mut submits = FuturesUnordered::new();
         let mut waits = FuturesUnordered::new();
         while progress.more || !submits.is_empty() || !waits.is_empty() {
@@ -188,53 +141,99 @@ impl Run {
                 Some(step) = submits.next(), if !submits.is_empty() => step,
                 Some(step) = waits.next(), if !waits.is_empty() => step,
                 line = lines.recv(), if progress.more && free && progress.held.has_room() => {
-                    submits.extend(self.admit(line, &mut progress)?.map(|line| self.submit(line)));
+                    let line = self.admit(line, &mut progress)?;
+                    submits.extend(line.map(|line| self.submit(line, Duration::ZERO)));
                     continue;
                 }
             };
-            match step {
-                Step::Acknowledged {
-                    line,
-                    at,
-                    stored: Ok(stored),
-                } => {
-                    progress.totals.store(&stored);
-                    if progress.room.is_none() {
-                        progress.room = self.room().await?;
-                        let room = progress.room.iter_mut();
-                        room.for_each(|room| room.note(stored.receipt.id.partition));
-                    }
-                    observer.acknowledged(line.number, &stored.receipt, at);
-                    waits.push(self.wait(line, stored.receipt));
-                }
-                Step::Acknowledged {
-                    line,
-                    stored: Err(error),
-                    ..
-                } => {
-                    let ended = Ended::NotSubmitted(error);
-                    self.conclude(LineOutcome { line, ended }, &mut progress, observer)?;
-                }
-                Step::Ended(outcome) => self.conclude(outcome, &mut progress, observer)?,
+            let idle = waits.is_empty();
+            match self.follow(step, idle, &mut progress, observer).await? {
+                Some(Next::Submit(line, pause)) => submits.push(self.submit(line, pause)),
+                Some(Next::Wait(line, receipt)) => waits.push(self.wait(line, receipt)),
+                None => {}
             }
         }
+        let repeats = progress.repeats.iter();
+        repeats
+            .filter_map(|repeats| repeats.warning(self.executor.name()))
+            .for_each(|warning| observer.say(&warning));
         match progress.stopped {
             Some(failure) => Err(failure),
             None => Ok(progress.totals),
         }
     }
 
-    /// The room that the executor has, if it exists.
-    async fn room(&self) -> Result<Option<Room>, Failure> {
-        match self.client.cluster().executor(self.executor.name()).await {
-            Ok(executor) => {
-                let mut room = Room::new(executor.config);
-                self.marked.iter().for_each(|place| room.note(*place));
-                Ok(Some(room))
+    /// Takes note of a step, and says what comes next for its line.
+    async fn follow(
+        &self,
+        step: Step,
+        idle: bool,
+        progress: &mut Progress,
+        observer: &mut impl Observer,
+    ) -> Result<Option<Next>, Failure> {
+        match step {
+            Step::Stored { line, at, stored } => {
+                progress.totals.store(stored.reused);
+                progress.full.progress(line.number, Instant::now());
+                if progress.room.is_none() {
+                    self.find_room(progress, observer).await?;
+                    let room = progress.room.iter_mut();
+                    room.for_each(|room| room.note(stored.receipt.id.partition));
+                }
+                let repeats = progress.repeats.iter_mut();
+                repeats.for_each(|repeats| repeats.note(line.number, stored.reused));
+                observer.acknowledged(line.number, &stored.receipt, at);
+                Ok(Some(Next::Wait(line, stored.receipt)))
             }
-            Err(error) if error.code == ErrorCode::ExecutorNotFound => Ok(None),
-            Err(error) => Err(error.into()),
+            Step::Full(line, partition) => {
+                let full = FullPartition {
+                    line: line.number,
+                    partition,
+                    executor: self.executor.name(),
+                };
+                match progress.full.refused(full, idle, Instant::now()) {
+                    Refused::Again(pause, said) => {
+                        said.iter().for_each(|said| observer.say(said));
+                        Ok(Some(Next::Submit(line, pause)))
+                    }
+                    Refused::GivenUp(failure) => {
+                        progress.stop(failure);
+                        Ok(None)
+                    }
+                }
+            }
+            Step::Ended(outcome) => {
+                progress.full.progress(outcome.line.number, Instant::now());
+                self.conclude(outcome, progress, observer)?;
+                Ok(None)
+            }
         }
+    }
+
+    /// Finds out how much room the executor has, if it exists.
+    async fn find_room(
+        &self,
+        progress: &mut Progress,
+        observer: &mut impl Observer,
+    ) -> Result<(), Failure> {
+        let name = self.executor.name();
+        let executor = match self.client.cluster().executor(name).await {
+            Ok(executor) => executor,
+            Err(error) if error.code == ErrorCode::ExecutorNotFound => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut room = Room::new(executor.config);
+        self.marked.iter().for_each(|place| room.note(*place));
+        if room.is_overwritten() {
+            observer.say(&format!(
+                "executor {name} overwrites results that nobody has read (when-full = overwrite): other tasks may remove \
+                 results of this run before it ends, and a line whose result is gone for long runs again when the run is \
+                 resumed"
+            ));
+            progress.repeats = Some(Repeats::default());
+        }
+        progress.room = Some(room);
+        Ok(())
     }
 
     /// The line that is to be submitted; none at the end of the input, or when there is no room for its result.
@@ -252,8 +251,7 @@ impl Run {
             let key = self.template.key(&line.text);
             let key = key.unwrap_or_else(|| self.idempotency_key(line.number).into());
             if let Err(full) = room.take(line.number, &key) {
-                progress.more = false;
-                progress.stopped = Some(full);
+                progress.stop(full);
                 return Ok(None);
             }
         }
@@ -261,69 +259,52 @@ impl Run {
         Ok(Some(line))
     }
 
-    /// Stores the task that says that there is a run of this name, or finds it. It does nothing, and is kept as long as the
-    /// outcomes are.
-    ///
-    /// # Errors
-    /// [`Failure`] when it cannot be stored.
-    pub(crate) async fn mark(&self) -> Result<Mark, Failure> {
-        let task = HandlerTask::new(ECHO, self.name.clone());
-        let key = format!("{}:run", self.name);
-        let submit = self.executor.submit(task).idempotency_key(key);
-        let handle = submit.deadline(SUBMIT_DEADLINE).await?;
-        let id = handle.id().clone();
-        let was_there = match handle.was_stored_before() {
-            Some(known) => known,
-            None => is_older(&self.client, &id, self.started).await,
-        };
-        let is_over = match self.client.get(&id).await {
-            Err(error) => error.code == ErrorCode::Disposed,
-            Ok(_) => false,
-        };
-        Ok(Mark {
-            id,
-            was_there,
-            is_over,
-        })
-    }
-
     fn idempotency_key(&self, line: LineNumber) -> String {
         format!("{}:{}", self.name, line.0)
     }
 
-    fn submit(&self, line: Line) -> impl Future<Output = Step> + use<> {
+    /// Submits a line after a pause.
+    fn submit(&self, line: Line, pause: Duration) -> impl Future<Output = Step> + use<> {
         let mut submit = self
             .executor
             .submit(self.template.task(&line.text))
             .idempotency_key(self.idempotency_key(line.number))
-            .deadline(SUBMIT_DEADLINE);
+            .deadline(SUBMIT_DEADLINE)
+            .fail_when_full();
         if let Some(key) = self.template.key(&line.text) {
             submit = submit.key(key);
         }
         if let Some(limit) = self.run_limit {
             submit = submit.run_limit(limit);
         }
-        let submit = submit.into_future();
         let (client, started) = (self.client.clone(), self.started);
         async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let submitted = submit.await;
             let at = Instant::now();
-            let stored = match submitted {
-                Ok(handle) => Ok(Stored {
-                    reused: match handle.was_stored_before() {
-                        Some(known) => known,
-                        None => is_older(&client, handle.id(), started).await,
-                    },
-                    receipt: handle.receipt().clone(),
-                }),
-                Err(error) => Err(error),
+            let handle = match submitted {
+                Ok(handle) => handle,
+                Err(SubmitError::Full { partition, .. }) => return Step::Full(line, partition),
+                Err(error) => {
+                    let ended = Ended::NotSubmitted(error);
+                    return Step::Ended(LineOutcome { line, ended });
+                }
             };
-            Step::Acknowledged { line, at, stored }
+            let reused = match handle.was_stored_before() {
+                Some(known) => known,
+                None => is_older(&client, handle.id(), started).await,
+            };
+            let receipt = handle.receipt().clone();
+            let stored = Stored { receipt, reused };
+            Step::Stored { line, at, stored }
         }
     }
 
+    /// Waits for an outcome, and leaves it unread: a resumed run reads it again.
     fn wait(&self, line: Line, receipt: Receipt) -> impl Future<Output = Step> + use<> {
-        let retrieve = self.client.retrieve_result(&receipt.id).into_future();
+        let retrieve = self.client.retrieve_result(&receipt.id).keep();
         async move {
             let ended = match retrieve.await {
                 Ok(retrieved) => Ended::Outcome(Box::new(retrieved)),
@@ -354,17 +335,22 @@ impl Run {
 }
 
 impl Progress {
-    fn new(room: Option<Room>) -> Self {
+    fn new(room_patience: Duration) -> Self {
         Self {
             totals: Totals::default(),
-            held: Held {
-                next: 1,
-                ..Held::default()
-            },
-            room,
+            held: Held::default(),
+            full: Full::new(room_patience, Instant::now()),
+            room: None,
+            repeats: None,
             more: true,
             stopped: None,
         }
+    }
+
+    /// Takes no further line; the first reason counts.
+    fn stop(&mut self, why: Failure) {
+        self.more = false;
+        self.stopped.get_or_insert(why);
     }
 
     /// Most lines under way; one as long as it is not known how many results there is room for.
@@ -381,26 +367,9 @@ async fn is_older(client: &Client, id: &TaskId, started: Instant) -> bool {
     task.is_ok_and(|task| Duration::from_millis(task.age.0) > own)
 }
 
-impl Held {
-    fn has_room(&self) -> bool {
-        self.outcomes.len() < HELD_LINES_MAX && self.bytes < HELD_BYTES_MAX
-    }
-
-    fn hold(&mut self, outcome: LineOutcome) {
-        self.bytes += outcome.bytes();
-        self.outcomes.insert(outcome.line.number, outcome);
-    }
-
-    fn release(&mut self) -> Option<LineOutcome> {
-        let outcome = self.outcomes.remove(&LineNumber(self.next))?;
-        self.bytes = self.bytes.saturating_sub(outcome.bytes());
-        self.next += 1;
-        Some(outcome)
-    }
-}
-
 impl LineOutcome {
-    fn bytes(&self) -> usize {
+    /// Bytes that it takes while it waits.
+    pub(super) fn bytes(&self) -> usize {
         let outcome = match &self.ended {
             Ended::Outcome(retrieved) => retrieved.outcome.bytes(),
             Ended::Lost(_) | Ended::NotSubmitted(_) => 0,
@@ -416,55 +385,5 @@ impl LineOutcome {
                 reason: GoneReason::Disposed
             })
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(number: u64) -> LineOutcome {
-        LineOutcome {
-            line: Line {
-                number: LineNumber(number),
-                text: "text".into(),
-            },
-            ended: Ended::Lost(RetrieveError::NeverExisted),
-        }
-    }
-
-    #[test]
-    fn outcomes_are_released_in_the_order_of_their_lines_and_give_their_room_back() {
-        let mut held = Held {
-            next: 1,
-            ..Held::default()
-        };
-        for number in [3, 1, 4] {
-            held.hold(outcome(number));
-        }
-        let mut released = Vec::new();
-        while let Some(outcome) = held.release() {
-            released.push(outcome.line.number.0);
-        }
-        assert_eq!(released, [1]);
-        held.hold(outcome(2));
-        while let Some(outcome) = held.release() {
-            released.push(outcome.line.number.0);
-        }
-        assert_eq!(released, [1, 2, 3, 4]);
-        assert_eq!(held.bytes, 0);
-        assert!(held.has_room());
-    }
-
-    #[test]
-    fn a_line_that_waits_for_another_one_takes_room() {
-        let mut held = Held {
-            next: 1,
-            ..Held::default()
-        };
-        for number in 2..2 + HELD_LINES_MAX as u64 {
-            held.hold(outcome(number));
-        }
-        assert!(!held.has_room());
     }
 }

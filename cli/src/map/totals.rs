@@ -1,0 +1,46 @@
+//! The counts of a run.
+
+use ringhold_client::Outcome;
+
+use super::{Ended, LineOutcome};
+
+/// The counts of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Lines read.
+    pub(crate) lines: u64,
+    /// Lines whose task was stored by this process.
+    pub(crate) submitted: u64,
+    /// Lines whose task an earlier process had stored.
+    pub(crate) reused: u64,
+    /// Tasks that succeeded.
+    pub(crate) succeeded: u64,
+    /// Tasks that ended in another way, and lines that could not be submitted.
+    pub(crate) failed: u64,
+    /// Stored tasks without an outcome to give.
+    pub(crate) lost: u64,
+}
+
+impl Totals {
+    /// Counts a line's task that is stored, by an earlier process (`reused`) or by this one.
+    pub(super) fn store(&mut self, reused: bool) {
+        let count = if reused {
+            &mut self.reused
+        } else {
+            &mut self.submitted
+        };
+        *count += 1;
+    }
+
+    /// Counts the end of a line.
+    pub(super) fn add(&mut self, outcome: &LineOutcome) {
+        let count = match &outcome.ended {
+            Ended::Outcome(retrieved) if matches!(retrieved.outcome, Outcome::Succeeded(_)) => {
+                &mut self.succeeded
+            }
+            Ended::Outcome(_) | Ended::NotSubmitted(_) => &mut self.failed,
+            Ended::Lost(_) => &mut self.lost,
+        };
+        *count += 1;
+    }
+}
