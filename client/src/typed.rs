@@ -1,5 +1,6 @@
 //! An executor for one type of task, so that results come back with their type and without naming it again.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -74,7 +75,7 @@ impl<T: Task, C: Codec> Typed<T, C> {
 
     /// Submits a task. `.await` gives its handle once it is stored durably; see [`Executor::submit`].
     pub fn submit(&self, task: &T) -> Submit<TaskHandle<T::Output>> {
-        self.executor.submit(Encoded::<T, C>::of(task))
+        self.executor.submit(Encoded::<T, C, _>::of(task))
     }
 
     /// Submits a task to the partition of a key; see [`Executor::submit_to_key_owner`].
@@ -84,18 +85,18 @@ impl<T: Task, C: Codec> Typed<T, C> {
         task: &T,
     ) -> Submit<TaskHandle<T::Output>> {
         self.executor
-            .submit_to_key_owner(key, Encoded::<T, C>::of(task))
+            .submit_to_key_owner(key, Encoded::<T, C, _>::of(task))
     }
 
     /// Fire and forget; see [`Executor::execute`].
     pub fn execute(&self, task: &T) -> Submit<Receipt> {
-        self.executor.execute(Encoded::<T, C>::of(task))
+        self.executor.execute(Encoded::<T, C, _>::of(task))
     }
 
     /// Fire and forget in the partition of a key; see [`Executor::execute_on_key_owner`].
     pub fn execute_on_key_owner(&self, key: impl Into<Bytes>, task: &T) -> Submit<Receipt> {
         self.executor
-            .execute_on_key_owner(key, Encoded::<T, C>::of(task))
+            .execute_on_key_owner(key, Encoded::<T, C, _>::of(task))
     }
 
     /// Submits a stream of tasks and gives their results as they end; see [`Executor::submit_all`].
@@ -104,7 +105,7 @@ impl<T: Task, C: Codec> Typed<T, C> {
         T: Send + 'static,
         I: Stream<Item = T>,
     {
-        self.executor.submit_all(tasks.map(Owned::<T, C>::new))
+        self.executor.submit_all(tasks.map(Encoded::<T, C, T>::of))
     }
 
     /// Waits for the result of a task by its id; the outcome stays.
@@ -164,53 +165,26 @@ impl<T, C> fmt::Debug for Typed<T, C> {
     }
 }
 
-/// A task in a codec's form.
-struct Encoded<'a, T, C> {
-    task: &'a T,
-    codec: PhantomData<fn() -> C>,
+/// A task in a codec's form: borrowed from the caller of one submit, or given away by a stream (`B`).
+struct Encoded<T, C, B> {
+    task: B,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
-impl<'a, T, C> Encoded<'a, T, C> {
-    fn of(task: &'a T) -> Self {
+impl<T, C, B: Borrow<T>> Encoded<T, C, B> {
+    fn of(task: B) -> Self {
         Self {
             task,
-            codec: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
-impl<T: Task, C: Codec> Submittable for Encoded<'_, T, C> {
+impl<T: Task, C: Codec, B: Borrow<T>> Submittable for Encoded<T, C, B> {
     type Output = T::Output;
 
     fn to_call(&self) -> Result<TaskCall, CodecError> {
-        handler_call::<T, C>(self.task)
-    }
-
-    fn read(result: TaskResult) -> Result<Self::Output, CodecError> {
-        decode::<T::Output, C>(&result)
-    }
-}
-
-/// A task given away, as streams give them.
-struct Owned<T, C> {
-    task: T,
-    codec: PhantomData<fn() -> C>,
-}
-
-impl<T, C> Owned<T, C> {
-    fn new(task: T) -> Self {
-        Self {
-            task,
-            codec: PhantomData,
-        }
-    }
-}
-
-impl<T: Task, C: Codec> Submittable for Owned<T, C> {
-    type Output = T::Output;
-
-    fn to_call(&self) -> Result<TaskCall, CodecError> {
-        handler_call::<T, C>(&self.task)
+        handler_call::<T, C>(self.task.borrow())
     }
 
     fn read(result: TaskResult) -> Result<Self::Output, CodecError> {
