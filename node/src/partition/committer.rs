@@ -167,25 +167,22 @@ struct Ends {
 fn run(log: Box<dyn RecordLog>, ends: Ends, timer: &Runtime) {
     let mut writer = Writer {
         log,
-        batches: ends.batches,
-        reports: &ends.reports,
-        copies: ends.copies,
+        ends,
         timer,
         written: PersistToken::default(),
     };
     if let Err(error) = writer.write_until_closed() {
         tracing::error!(%error, "the log failed; the member stops");
         let failed = Some(Arc::new(error));
-        ends.reports.send_modify(|report| report.failed = failed);
+        let reports = &writer.ends.reports;
+        reports.send_modify(|report| report.failed = failed);
     }
 }
 
 /// The thread's own state.
 struct Writer<'a> {
     log: Box<dyn RecordLog>,
-    batches: mpsc::Receiver<Batch>,
-    reports: &'a watch::Sender<CommitterReport>,
-    copies: mpsc::Sender<PartitionKey>,
+    ends: Ends,
     /// Waits with a limit of time, for nothing else.
     timer: &'a Runtime,
     /// Everything up to this token was appended.
@@ -209,7 +206,7 @@ impl Writer<'_> {
                 Next::Closed => return Ok(()),
             }
             // Nobody waits: a good time to make the next segment ready, and to find out about room.
-            if self.batches.is_empty() {
+            if self.ends.batches.is_empty() {
                 self.log.prepare()?;
                 self.report_room();
             }
@@ -219,21 +216,21 @@ impl Writer<'_> {
     /// Waits for work; on a full disk not for long, since nothing but looking finds out that there is room again.
     fn next(&mut self) -> Next {
         let received = if self.log.is_nearly_full() {
-            let batches = &mut self.batches;
+            let batches = &mut self.ends.batches;
             let soon = async { tokio::time::timeout(DISK_FULL_PAUSE, batches.recv()).await };
             match self.timer.block_on(soon) {
                 Ok(received) => received,
                 Err(_) => return Next::Idle,
             }
         } else {
-            self.batches.blocking_recv()
+            self.ends.batches.blocking_recv()
         };
         received.map_or(Next::Closed, Next::Batch)
     }
 
     fn report_room(&self) {
         let nearly_full = self.log.is_nearly_full();
-        self.reports.send_if_modified(|report| {
+        self.ends.reports.send_if_modified(|report| {
             let changed = report.nearly_full != nearly_full;
             report.nearly_full = nearly_full;
             changed
@@ -244,14 +241,14 @@ impl Writer<'_> {
     fn commit(&mut self, first: Batch) -> Result<(), StorageError> {
         self.append(&first.records)?;
         self.written = first.token;
-        while let Ok(next) = self.batches.try_recv() {
+        while let Ok(next) = self.ends.batches.try_recv() {
             self.append(&next.records)?;
             self.written = next.token;
         }
         self.log.sync()?;
         self.ask_for_copies();
         let nearly_full = self.log.is_nearly_full();
-        self.reports.send_modify(|report| {
+        self.ends.reports.send_modify(|report| {
             report.persisted = self.written;
             report.nearly_full = nearly_full;
         });
@@ -260,13 +257,13 @@ impl Writer<'_> {
 
     /// Asks for no more than the driver has room to hear: the log names each partition once.
     fn ask_for_copies(&mut self) {
-        let room = self.copies.capacity();
+        let room = self.ends.copies.capacity();
         if room == 0 {
             return;
         }
         for partition in self.log.copy_forward_wanted(room) {
             // There is room, as nobody else sends; a driver that is gone needs no copies.
-            let _gone = self.copies.try_send(partition);
+            let _gone = self.ends.copies.try_send(partition);
         }
     }
 
@@ -275,10 +272,10 @@ impl Writer<'_> {
     fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
         loop {
             match self.log.append(records) {
-                Err(StorageError::DiskFull { path }) if !self.batches.is_closed() => {
+                Err(StorageError::DiskFull { path }) if !self.ends.batches.is_closed() => {
                     self.log.sync()?;
                     let written = self.written;
-                    let is_news = self.reports.send_if_modified(|report| {
+                    let is_news = self.ends.reports.send_if_modified(|report| {
                         let persisted = std::mem::replace(&mut report.persisted, written);
                         !std::mem::replace(&mut report.nearly_full, true) || persisted < written
                     });
@@ -311,19 +308,33 @@ mod tests {
     /// Longest wait on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// A log whose disk fills up and empties by a switch.
-    struct OnSmallDisk {
+    /// A log in memory whose disk fills up and empties by a switch, and that looks at each flush whether its directory is still
+    /// kept.
+    struct Watched {
         log: MemoryLog,
         full: Arc<AtomicBool>,
         known_full: bool,
+        home: std::sync::Weak<()>,
     }
 
-    impl RecordLog for OnSmallDisk {
+    impl Watched {
+        fn new(full: &Arc<AtomicBool>, home: &Arc<()>) -> Box<Self> {
+            Box::new(Self {
+                log: MemoryLog::open(&MemoryDisk::default()).0,
+                full: Arc::clone(full),
+                known_full: false,
+                home: Arc::downgrade(home),
+            })
+        }
+    }
+
+    impl RecordLog for Watched {
         fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
             self.log.append(records)
         }
 
         fn sync(&mut self) -> Result<(), StorageError> {
+            assert_eq!(self.home.strong_count(), 1, "another process may write");
             self.log.sync()
         }
 
@@ -349,53 +360,12 @@ mod tests {
         }
     }
 
-    /// A log that is written slowly, and looks at each flush whether its directory is still kept.
-    struct OfKeptDirectory {
-        log: MemoryLog,
-        home: std::sync::Weak<()>,
-    }
-
-    impl RecordLog for OfKeptDirectory {
-        fn append(&mut self, records: &[LogRecord]) -> Result<(), StorageError> {
-            self.log.append(records)
-        }
-
-        fn sync(&mut self) -> Result<(), StorageError> {
-            assert_eq!(self.home.strong_count(), 1, "another process may write");
-            self.log.sync()
-        }
-
-        fn copy_forward_wanted(&mut self, most: usize) -> Vec<PartitionKey> {
-            self.log.copy_forward_wanted(most)
-        }
-
-        fn settle(&mut self) -> Result<(), StorageError> {
-            self.log.settle()
-        }
-
-        fn prepare(&mut self) -> Result<(), StorageError> {
-            Ok(())
-        }
-
-        fn is_nearly_full(&self) -> bool {
-            false
-        }
-
-        fn statistics(&self) -> LogStatistics {
-            self.log.statistics()
-        }
-    }
-
     #[test]
     fn a_directory_is_kept_until_the_last_write_and_then_let_go() {
-        let disk = MemoryDisk::default();
         let home = Arc::new(());
         let kept = Arc::downgrade(&home);
-        let log = OfKeptDirectory {
-            log: MemoryLog::open(&disk).0,
-            home: kept.clone(),
-        };
-        let mut committer = Committer::start(Box::new(log), home).expect("there is a thread");
+        let log = Watched::new(&Arc::default(), &home);
+        let mut committer = Committer::start(log, home).expect("there is a thread");
         for token in 1..=100 {
             let records = vec![entry(1, token)];
             let handed = committer.hand_over(records, PersistToken(token));
@@ -411,12 +381,9 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_noticed_with_a_batch_and_room_without_one() {
         let full = Arc::new(AtomicBool::new(true));
-        let log = OnSmallDisk {
-            log: MemoryLog::open(&MemoryDisk::default()).0,
-            full: Arc::clone(&full),
-            known_full: false,
-        };
-        let mut committer = Committer::start(Box::new(log), ()).expect("starts");
+        let home = Arc::new(());
+        let log = Watched::new(&full, &home);
+        let mut committer = Committer::start(log, home).expect("starts");
         let mut reports = committer.reports();
         let handed = committer.hand_over(Vec::new(), PersistToken(1));
         handed.expect("taken");
