@@ -4,8 +4,7 @@ use ringhold_types::{
     ChangeKind, ConfigurationChange, PartitionKey, Persistence, ReplicaId, Sequence, UnixMillis,
 };
 
-use crate::limits::LOSSES_MAX;
-use crate::record::{copies_of, sequences_of};
+use crate::record::{copies_of, note_loss, sequences_of};
 use crate::settle::Occasion;
 use crate::{
     Changes, Cluster, ExecutorRecord, LossCause, LossRecord, PartitionRecord, Refused, Response,
@@ -126,7 +125,7 @@ impl Cluster {
             });
         }
         let (first, to) = sequences_of(partition.generation);
-        self.losses.push(LossRecord {
+        let loss = LossRecord {
             partition: key,
             generation: partition.generation,
             last: partition.in_sync.clone(),
@@ -135,9 +134,8 @@ impl Cluster {
             from: from.clamp(first, to),
             to,
             time,
-        });
-        let surplus = self.losses.len().saturating_sub(LOSSES_MAX);
-        self.losses.drain(..surplus);
+        };
+        note_loss(&mut self.losses, loss);
         let start = self
             .members
             .get(&proposer.member)

@@ -7,6 +7,8 @@ use ringhold_types::{
     PartitionNumber, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
 };
 
+use crate::limits::LOSSES_MAX;
+
 /// An executor and its partition map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutorRecord {
@@ -130,6 +132,13 @@ pub struct LossRecord {
     pub to: Sequence,
     /// Wall clock of the command, for people; absent if it carried none.
     pub time: Option<UnixMillis>,
+}
+
+/// Remembers a loss; beyond [`LOSSES_MAX`] the oldest go.
+pub(crate) fn note_loss(losses: &mut Vec<LossRecord>, loss: LossRecord) {
+    losses.push(loss);
+    let surplus = losses.len().saturating_sub(LOSSES_MAX);
+    losses.drain(..surplus);
 }
 
 /// The sequences of a generation, first and last.

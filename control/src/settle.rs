@@ -7,8 +7,7 @@ use ringhold_types::{
 };
 
 use crate::layout::LayoutKey;
-use crate::limits::LOSSES_MAX;
-use crate::record::{copies_of, sequences_of};
+use crate::record::{copies_of, note_loss, sequences_of};
 use crate::view::View;
 use crate::{Changes, Cluster, LossCause, LossRecord, PartitionRecord};
 
@@ -106,7 +105,7 @@ impl Cluster {
                 lost.push((key, partition.generation));
                 let generation = partition.generation.previous();
                 let (from, to) = sequences_of(generation);
-                self.losses.push(LossRecord {
+                let loss = LossRecord {
                     partition: key,
                     generation,
                     last,
@@ -115,11 +114,10 @@ impl Cluster {
                     from,
                     to,
                     time: happened.time,
-                });
+                };
+                note_loss(&mut self.losses, loss);
             }
         }
-        let surplus = self.losses.len().saturating_sub(LOSSES_MAX);
-        self.losses.drain(..surplus);
     }
 }
 
