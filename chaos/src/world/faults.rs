@@ -310,20 +310,23 @@ impl World {
     }
 
     /// Some seeds end with a death for good, of which only silence tells: nothing may wait for that member for ever. It comes as
-    /// soon as every partition is fully replicated, while clients go on: what durability promises holds between two such states (G4).
+    /// soon as every partition is fully replicated, while clients go on: what durability promises holds between two such states
+    /// (G4).
     pub(crate) fn last_death(&mut self) {
         let Some(slot) = self.last_to_die else {
             return;
         };
         let copies = self.plan.durability as usize + 1;
         let left = self.hosts.iter().filter(|host| !host.is_gone).count() - 1;
-        if left < copies || self.hosts[slot].process.is_none() {
-            self.last_to_die = None;
-        }
-        if self.last_to_die.is_none() || !self.is_dispensable(slot) {
+        let can_die = left >= copies && self.hosts[slot].process.is_some();
+        if can_die && !self.is_dispensable(slot) {
+            // Later, when every partition is whole.
             return;
         }
         self.last_to_die = None;
+        if !can_die {
+            return;
+        }
         self.tell(|| format!("{} dies for good", self.hosts[slot].member));
         self.crash(slot);
         self.hosts[slot].stays_dead = true;

@@ -2,24 +2,15 @@
 //! in one command. The control plane may give up one of their seats; not both, for then only the cut tail would be left, and
 //! what it lacks would count as lost while the third member holds it (PROTOCOL §3, §5).
 
+use super::super::World;
 use super::super::queue::Happening;
-use super::super::{Violation, World};
 use super::{Played, Staging, piecemeal};
-use crate::coverage::Mark;
 
 pub(crate) fn play(staging: Staging) -> Played {
     let mut plan = piecemeal(3);
     plan.min_copies = Some(1);
-    let mut played = World::directed(plan, staging, direct, 3);
-    let lost = played.coverage.count(Mark::Lost) > 0;
-    let given_up = lost.then(|| Violation {
-        invariant: "LossHonest",
-        detail: "a loss is recorded while a member that was only judged dead holds everything"
-            .to_owned(),
-        at: 0,
-    });
-    played.violation = played.violation.or(given_up);
-    played
+    let holder = "a member that was only judged dead";
+    World::directed(plan, staging, direct, 3).without_loss(holder)
 }
 
 fn direct(world: &mut World) {

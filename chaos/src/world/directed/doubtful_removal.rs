@@ -2,23 +2,14 @@
 //! dies, and its seat stays empty: it must not be given up, for should the primary be lost for good next, the third is the
 //! only one that holds what the backup lost (PROTOCOL §3).
 
+use super::super::World;
 use super::super::queue::Happening;
-use super::super::{Violation, World};
 use super::{Played, Staging, piecemeal};
-use crate::coverage::Mark;
 
 pub(crate) fn play(staging: Staging) -> Played {
     let mut plan = piecemeal(3);
     plan.min_copies = Some(3);
-    let mut played = World::directed(plan, staging, direct, 4);
-    let lost = played.coverage.count(Mark::Lost) > 0;
-    let given_up = lost.then(|| Violation {
-        invariant: "LossHonest",
-        detail: "a loss is recorded while a member holds everything".to_owned(),
-        at: 0,
-    });
-    played.violation = played.violation.or(given_up);
-    played
+    World::directed(plan, staging, direct, 4).without_loss("a member")
 }
 
 fn direct(world: &mut World) {

@@ -21,7 +21,7 @@ pub(crate) use doubtful_removal::play as doubtful_removal;
 
 use super::queue::Happening;
 use super::{RunReport, Violation, World};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Mark};
 use crate::plan::{
     ControlPlan, DiskModel, DiskPlan, Focus, MILLISECOND, NetworkPlan, Plan, SECOND, WorkPlan,
 };
@@ -48,6 +48,20 @@ pub struct Played {
     pub violation: Option<Violation>,
     /// What was met.
     pub coverage: Coverage,
+}
+
+impl Played {
+    /// For a schedule in which `holder` holds everything to the end: a loss that is recorded all the same is not honest.
+    fn without_loss(mut self, holder: &str) -> Self {
+        let lost = self.coverage.count(Mark::Lost) > 0;
+        let given_up = lost.then(|| Violation {
+            invariant: "LossHonest",
+            detail: format!("a loss is recorded while {holder} holds everything"),
+            at: 0,
+        });
+        self.violation = self.violation.or(given_up);
+        self
+    }
 }
 
 /// What a director is at.
