@@ -16,3 +16,4 @@ mod recorder;
 mod restarts;
 mod submitters;
 mod waiters;
+mod zones;
