@@ -292,6 +292,15 @@ impl ControlPlane {
         self.halt().await;
     }
 
+    /// From now on this member is silent, as if it had died: it neither says nor answers that it is there, and its part of
+    /// Raft ends. For a member that can no longer do its share; [`Self::stop`] still ends it in order.
+    pub async fn fall_silent(&self) {
+        self.core.stop();
+        if let Err(error) = self.core.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+    }
+
     /// Stops without handing anything over.
     async fn halt(self) {
         self.core.stop();

@@ -29,9 +29,13 @@ pub fn router(pages: Pages) -> Router {
         .with_state(pages)
 }
 
-/// Alive: the process answers. It says nothing about its role; restarting it would not help a member that waits.
-async fn healthz() -> &'static str {
-    "ok\n"
+/// Alive: the process answers, and its parts run. It says nothing about its role; restarting it would not help a member that
+/// waits, but it helps one whose disk failed for a while.
+async fn healthz(State(pages): State<Pages>) -> Response {
+    match pages.readiness.failed() {
+        None => (StatusCode::OK, "ok\n").into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
 }
 
 /// Ready, or a line for each reason why not.

@@ -4,18 +4,39 @@ use std::sync::OnceLock;
 
 use ringhold_control::MemberState;
 use ringhold_types::MemberId;
+use tokio::sync::watch;
 
 use crate::control::ControlPlane;
+use crate::member::Ended;
 use crate::partition::DriverHandle;
 
 /// Most partitions named in a reason; the rest are counted.
 const PARTITIONS_NAMED_MAX: usize = 5;
 
+/// A member that has joined.
+struct Running {
+    member: MemberId,
+    driver: DriverHandle,
+    ended: watch::Receiver<Ended>,
+}
+
+impl Running {
+    /// Why it ended by itself, if it did.
+    fn failed(&self) -> Option<String> {
+        match &*self.ended.borrow() {
+            Some(Err(reason)) => Some(format!(
+                "it has failed, and others take over what it led: {reason}; start it again once that is mended"
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// Looks at the member from outside, from the first moment of the process on: its parts are told as they come into being.
 #[derive(Default)]
 pub struct Readiness {
     control: OnceLock<ControlPlane>,
-    running: OnceLock<(MemberId, DriverHandle)>,
+    running: OnceLock<Running>,
     stopping: OnceLock<()>,
 }
 
@@ -27,13 +48,28 @@ impl Readiness {
     }
 
     /// The member has joined, and its replicas are driven.
-    pub fn runs(&self, member: MemberId, driver: DriverHandle) {
-        let _only = self.running.set((member, driver));
+    pub(crate) fn runs(
+        &self,
+        member: MemberId,
+        driver: DriverHandle,
+        ended: watch::Receiver<Ended>,
+    ) {
+        let _only = self.running.set(Running {
+            member,
+            driver,
+            ended,
+        });
     }
 
     /// The member is told to stop: it hands over what it leads.
     pub fn stops(&self) {
         let _first = self.stopping.set(());
+    }
+
+    /// Why the member can do nothing more until it is started anew; `None` if it has not failed.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.running.get().and_then(Running::failed)
     }
 
     /// Its control plane, once there is one.
@@ -43,7 +79,7 @@ impl Readiness {
 
     /// Its driver, once there is one.
     pub(super) fn driver(&self) -> Option<&DriverHandle> {
-        self.running.get().map(|(_, driver)| driver)
+        self.running.get().map(|running| &running.driver)
     }
 
     /// Every reason why the member is not ready; none if it is.
@@ -52,12 +88,15 @@ impl Readiness {
         let Some(control) = self.control.get() else {
             return vec!["it opens its data directory".to_owned()];
         };
-        let Some((member, driver)) = self.running.get() else {
+        let Some(running) = self.running.get() else {
             let waits = |(why, asked)| format!("it has not joined a cluster yet: {why}; {asked}");
             let why = control.waiting().map(waits);
             return vec![why.unwrap_or_else(|| "it has joined, and opens its log".to_owned())];
         };
-        let mut reasons = reasons_of(*member, control, driver);
+        if let Some(reason) = running.failed() {
+            return vec![reason];
+        }
+        let mut reasons = reasons_of(running.member, control, &running.driver);
         if self.stopping.get().is_some() {
             reasons.push("it was told to stop".to_owned());
         }

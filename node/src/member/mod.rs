@@ -2,6 +2,7 @@
 
 mod builder;
 mod disk;
+mod ending;
 mod error;
 mod executor;
 mod runtimes;
@@ -24,6 +25,7 @@ pub use templates::{Resolve, Templates};
 use crate::control::ControlPlane;
 use crate::execution::Execution;
 use crate::partition::DriverHandle;
+pub(crate) use ending::Ended;
 use servers::Servers;
 
 /// A running member.
@@ -39,7 +41,7 @@ pub struct Member {
     servers: Servers,
     stop: watch::Sender<bool>,
     /// Set by the driver's thread when it ends: the reason, if it did not end by request.
-    ended: watch::Receiver<Option<Result<(), String>>>,
+    ended: watch::Receiver<Ended>,
     partition_thread: Option<std::thread::JoinHandle<()>>,
     /// The member's threads; they end with it.
     _runtimes: runtimes::Runtimes,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 use super::disk::{Home, ScratchDirectory, random_number};
+use super::ending::{Ended, Ending};
 use super::runtimes::Runtimes;
 use super::servers::{
     Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
@@ -118,7 +119,11 @@ async fn start_inside(
     )?;
     // A second set is impossible: this is the only place that sets it.
     let _only = driver_place.set(running.driver.clone());
-    readiness.runs(ground.identity.member, running.driver.clone());
+    readiness.runs(
+        ground.identity.member,
+        running.driver.clone(),
+        running.ended.clone(),
+    );
     let front = Front {
         client: listeners.client,
         http,
@@ -252,7 +257,7 @@ struct Running {
     driver: DriverHandle,
     execution: Execution,
     stop: watch::Sender<bool>,
-    ended: watch::Receiver<Option<Result<(), String>>>,
+    ended: watch::Receiver<Ended>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -293,8 +298,13 @@ fn start_driver(
     });
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
+    let ending = Ending {
+        control: control.clone(),
+        runtime: runtimes.control(),
+        ended: ended_sender,
+    };
     let thread = spawn::thread("ringhold-ring", move || {
-        drive(driver, stopped, &ended_sender);
+        drive(driver, stopped, ending);
     })
     .map_err(StartError::Thread)?;
     Ok(Running {
@@ -312,11 +322,7 @@ fn scratch_of(directory: &Path) -> PathBuf {
 }
 
 /// The partition thread: a runtime of its own, one thread, no locks (DESIGN §4).
-fn drive(
-    driver: Driver,
-    stopped: watch::Receiver<bool>,
-    ended: &watch::Sender<Option<Result<(), String>>>,
-) {
+fn drive(mut driver: Driver, stopped: watch::Receiver<bool>, ending: Ending) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -324,10 +330,9 @@ fn drive(
         Ok(runtime) => runtime.block_on(driver.run(stopped)),
         Err(error) => Err(format!("the partition thread has no runtime: {error}")),
     };
-    if let Err(reason) = &result {
-        tracing::error!(reason, "the member stops");
-    }
-    ended.send_replace(Some(result));
+    ending.tell(result);
+    // Only now: what waits for the disk may wait for long.
+    drop(driver.into_committer());
 }
 
 async fn finish(

@@ -26,6 +26,8 @@ const HAND_BACK_GRACE: Millis = Millis(5_000);
 const REPORTS_GRACE: Duration = Duration::from_secs(2);
 /// How long open calls may take to end.
 const CALLS_GRACE: Duration = Duration::from_secs(2);
+/// How long the disk may take to store what it was given.
+const LOG_GRACE: Duration = Duration::from_secs(10);
 /// Pause between tries to end the drain of an earlier stop, while there is no leader.
 const RETURN_PAUSE: Duration = Duration::from_millis(250);
 /// File in the data directory that says that the member drained itself to stop, so that its next start ends the drain; an
@@ -50,8 +52,20 @@ pub(super) async fn stop(mut member: Member) {
     }
     member.servers.stop_calls(CALLS_GRACE).await;
     member.stop.send_replace(true);
-    member.join_partition_thread().await;
-    member.control.clone().stop().await;
+    if tokio::time::timeout(LOG_GRACE, member.join_partition_thread())
+        .await
+        .is_err()
+    {
+        tracing::error!(
+            "the disk does not take what was handed to it; what it lacks was not promised by this member alone"
+        );
+    }
+    if tokio::time::timeout(LOG_GRACE, member.control.clone().stop())
+        .await
+        .is_err()
+    {
+        tracing::error!("the control plane's disk does not answer; the member ends without it");
+    }
     member.servers.stop_peers();
 }
 

@@ -162,7 +162,7 @@ impl Driver {
     ///
     /// # Errors
     /// What made the member stop, for its last log line and exit code.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), String> {
+    pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), String> {
         loop {
             let mut effects = Effects::default();
             tokio::select! {
@@ -187,6 +187,12 @@ impl Driver {
             self.tell_cleared_marks(now);
             self.publish();
         }
+    }
+
+    /// Ends everything but the log's thread, so that whoever waits for an answer learns that none comes.
+    #[must_use]
+    pub fn into_committer(self) -> Committer {
+        self.committer
     }
 
     /// What attempts reported before the end goes into the log, which is written out: an attempt that was handed back does

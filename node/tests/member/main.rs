@@ -3,6 +3,7 @@
 mod absence;
 mod codes;
 mod discovery;
+mod failing;
 mod pages;
 mod stopping;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ringhold_node::{Member, MemberBuilder};
@@ -18,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Three members, and their directories, which go with them.
 pub(crate) struct Three {
     pub(crate) members: Vec<Member>,
-    _directories: TempDir,
+    directories: TempDir,
 }
 
 /// Starts three members, each made by `configure` from a builder that knows the others.
@@ -38,11 +39,16 @@ pub(crate) async fn three(configure: impl Fn(usize, MemberBuilder) -> MemberBuil
     let members = futures_util::future::try_join_all(starts).await;
     Three {
         members: members.expect("the members start"),
-        _directories: directories,
+        directories,
     }
 }
 
 impl Three {
+    /// The data directory of a member.
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        self.directories.path().join(name)
+    }
+
     /// Stops all members.
     pub(crate) async fn stop(self) {
         futures_util::future::join_all(self.members.into_iter().map(Member::shutdown)).await;
