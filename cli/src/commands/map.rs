@@ -1,7 +1,8 @@
 //! `ringhold map`: one durable task for each line of standard input.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::future::IntoFuture;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
@@ -15,6 +16,8 @@ use crate::map::{
 };
 use crate::{connect, output, progress, signals};
 
+/// How long the end of a run waits for its mark, which runs like any task: no user waits longer for a prompt.
+const MARK_PATIENCE: Duration = Duration::from_secs(5);
 /// Failures that are printed one by one; the rest is counted.
 const FAILURES_SHOWN: u64 = 20;
 /// Bytes of a run's name: with a line's number it has to fit an idempotency key.
@@ -54,9 +57,15 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
     })?;
     let exit = summarise(arguments, &name, totals, started)?;
     if printer.unanswered == 0 {
-        dispose_all(&client, printer.ids, arguments.jobs).await;
-        // The last of all: until then the run can be resumed. If it stays behind, it expires.
-        let _stays = client.retrieve_and_dispose_result(&mark).await;
+        tokio::select! {
+            () = end_run(&client, printer.ids, arguments.jobs, &mark) => {}
+            interrupted = signals::interrupted() => {
+                interrupted?;
+                return Err(Failure::interrupted(format!(
+                    "everything was printed; results that are not disposed yet expire, or --resume {name} prints them again"
+                )));
+            }
+        }
     } else {
         let lines = printer.unanswered;
         output::say(format_args!(
@@ -266,6 +275,14 @@ impl Observer for Printer {
     }
 }
 
+/// Ends a run of which everything was printed: its results go, and its mark last of all, since until then it can be resumed.
+async fn end_run(client: &Client, ids: VecDeque<TaskId>, at_once: usize, mark: &TaskId) {
+    dispose_all(client, ids, at_once).await;
+    // A mark that stays behind, since nothing has run it yet, expires.
+    let removed = client.retrieve_and_dispose_result(mark);
+    let _stays = tokio::time::timeout(MARK_PATIENCE, removed.into_future()).await;
+}
+
 /// Removes the outcomes of a run that has ended. One that stays behind, since its member does not answer, expires.
 async fn dispose_all(client: &Client, ids: VecDeque<TaskId>, at_once: usize) {
     let bar = progress::bar(u64::try_from(ids.len()).unwrap_or(u64::MAX), "disposing");
@@ -297,6 +314,7 @@ fn summarise(
             "succeeded": totals.succeeded,
             "failed": totals.failed,
             "lost": totals.lost,
+            "unanswered": totals.unanswered,
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         });
         std::fs::write(file, format!("{summary}\n"))
@@ -309,13 +327,14 @@ fn summarise(
         succeeded,
         failed,
         lost,
+        unanswered,
     } = totals;
     output::say(format_args!(
         "run {name}: {lines} lines in {}, {submitted} submitted, {reused} found again, {succeeded} succeeded, {failed} \
-         failed, {lost} lost",
+         failed, {lost} lost, {unanswered} without an answer yet",
         crate::duration::show(elapsed)
     ));
-    Ok(if failed + lost > 0 {
+    Ok(if failed + lost + unanswered > 0 {
         Exit::Partly
     } else {
         Exit::Ok

@@ -1,6 +1,6 @@
 //! The counts of a run.
 
-use ringhold_client::Outcome;
+use ringhold_client::{Outcome, RetrieveError};
 
 use super::{Ended, LineOutcome};
 
@@ -17,8 +17,10 @@ pub(crate) struct Totals {
     pub(crate) succeeded: u64,
     /// Tasks that ended in another way, and lines that could not be submitted.
     pub(crate) failed: u64,
-    /// Stored tasks without an outcome to give.
+    /// Stored tasks whose outcome is gone.
     pub(crate) lost: u64,
+    /// Stored tasks whose outcome could not be asked for: no member answered in time.
+    pub(crate) unanswered: u64,
 }
 
 impl Totals {
@@ -39,8 +41,35 @@ impl Totals {
                 &mut self.succeeded
             }
             Ended::Outcome(_) | Ended::NotSubmitted(_) => &mut self.failed,
+            Ended::Lost(RetrieveError::Unavailable { .. }) => &mut self.unanswered,
             Ended::Lost(_) => &mut self.lost,
         };
         *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::{Line, LineNumber};
+
+    #[test]
+    fn a_line_that_nobody_answered_for_is_not_counted_as_lost() {
+        let mut totals = Totals::default();
+        for error in [
+            RetrieveError::Unavailable {
+                message: "nobody answers".to_owned(),
+            },
+            RetrieveError::NeverExisted,
+        ] {
+            totals.add(&LineOutcome {
+                line: Line {
+                    number: LineNumber(1),
+                    text: "text".into(),
+                },
+                ended: Ended::Lost(error),
+            });
+        }
+        assert_eq!((totals.unanswered, totals.lost), (1, 1));
     }
 }
