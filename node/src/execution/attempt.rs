@@ -69,7 +69,7 @@ async fn run_call(shared: &Shared, run: &Run) -> AttemptEnd {
                 payload: payload.clone(),
                 content_type: content_type.clone(),
             };
-            in_process::run(&shared.handlers, name, run, input).await
+            in_process::run(shared, name, run, input).await
         }
         TaskCall::Process(call) => process::run(&shared.options, call, run).await,
     }

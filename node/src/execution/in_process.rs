@@ -1,6 +1,7 @@
 //! Runs a handler inside the member.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -11,23 +12,18 @@ use ringhold_types::{Failure, FailureKind, TaskResult};
 use super::attempt::{Run, RunEnd, failure, own_end, panic_failure, stopped_end};
 use super::handler::BlockingHandler;
 use super::registry::Registered;
-use super::{Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry};
-use crate::spawn;
+use super::threads::Threads;
+use super::{Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry, Shared};
 
-pub(super) async fn run(
-    handlers: &HandlerRegistry,
-    name: &str,
-    run: &Run,
-    input: HandlerInput,
-) -> AttemptEnd {
-    match handlers.find(name) {
+pub(super) async fn run(shared: &Shared, name: &str, run: &Run, input: HandlerInput) -> AttemptEnd {
+    match shared.handlers.find(name) {
         Some(Registered::Asynchronous(handler)) => {
             run_asynchronous(&**handler, name, run, input).await
         }
         Some(Registered::Blocking(handler)) => {
-            run_blocking(Arc::clone(handler), name, run, input).await
+            run_blocking(&shared.threads, Arc::clone(handler), name, run, input).await
         }
-        None => own_end(Err(unknown_handler(handlers, name))),
+        None => own_end(Err(unknown_handler(&shared.handlers, name))),
     }
 }
 
@@ -55,25 +51,22 @@ async fn run_asynchronous(
 /// taken. If it succeeds although it was told to stop, the work is done and the result stands; the ring refuses it if
 /// the task has ended otherwise. Out of time is out of time.
 async fn run_blocking(
+    threads: &Threads,
     handler: Arc<BlockingHandler>,
     name: &str,
     run: &Run,
     input: HandlerInput,
 ) -> AttemptEnd {
     let context = run.context.clone();
-    let mut body = spawn::blocking("blocking handler", move || handler(context, input));
-    let (joined, stop) = tokio::select! {
+    let mut body = pin!(threads.run(move || handler(context, input)));
+    let (ended, stop) = tokio::select! {
         biased;
-        joined = &mut body => (joined, None),
+        ended = &mut body => (ended, None),
         stop = run.must_stop() => (body.await, Some(stop)),
     };
-    let end = match joined {
+    let end = match ended {
         Ok(returned) => checked(name, returned),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => Err(panic_failure(&*panic)),
-            // The runtime is going away before the handler had a thread.
-            Err(_) => return AttemptEnd::HandedBack,
-        },
+        Err(panic) => Err(panic_failure(&*panic)),
     };
     match stop {
         None => own_end(end),

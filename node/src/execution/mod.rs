@@ -15,6 +15,7 @@ mod limits;
 mod process;
 mod registry;
 mod slots;
+mod threads;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use process::environment::{DENIED_NAMES, MemberEnvironment};
 pub use registry::{ECHO, HandlerNameTaken, HandlerRegistry};
 
 use slots::{Refused, Slots};
+use threads::Threads;
 
 /// What an [`Execution`] needs to know of its member.
 #[derive(Clone, Debug)]
@@ -81,6 +83,8 @@ struct Shared {
     handlers: HandlerRegistry,
     reports: mpsc::Sender<AttemptReport>,
     slots: Slots,
+    /// Where blocking handlers run.
+    threads: Threads,
     /// Attempts whose report was not taken by the channel yet.
     unreported: watch::Sender<usize>,
 }
@@ -106,6 +110,7 @@ impl Execution {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                threads: Threads::new(options.runtime.clone(), threads::IDLE_MAX),
                 options,
                 handlers,
                 reports,

@@ -79,8 +79,9 @@ impl HandlerRegistry {
         self.register(H::NAME, Typed(handler))
     }
 
-    /// Registers a handler that blocks. It runs on a thread of the runtime's blocking pool; as it cannot be interrupted,
-    /// it keeps its slot until it returns, and should look at [`AttemptContext::is_cancelled`].
+    /// Registers a handler that blocks. It runs on a thread of its own, inside the member's runtime for handlers, and as many
+    /// run at once as their pools have slots; as it cannot be interrupted, it keeps its slot until it returns, and should
+    /// look at [`AttemptContext::is_cancelled`].
     ///
     /// # Errors
     /// [`HandlerNameTaken`].

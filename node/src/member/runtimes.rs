@@ -10,7 +10,8 @@ use crate::spawn;
 
 /// Threads for clients' calls and pages: two, so that one long decode does not hold up the others.
 const RPC_THREADS: usize = 2;
-/// Blocking handlers that may run at once on a member, over all executors: the pools bound each executor already.
+/// Threads for what handlers themselves pass to `tokio::task::spawn_blocking`, and for starting programs. A blocking handler
+/// has a thread of its own, so that no handler waits for one of these.
 const BLOCKING_THREADS_MAX: usize = 512;
 
 /// Runtimes that end with the member.

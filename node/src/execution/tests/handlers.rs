@@ -306,3 +306,38 @@ fn a_message_of_any_length_is_bounded() {
     let failure = bench.fail(call_handler("wordy", ""), config());
     assert!(failure.message.len() <= 4100 && failure.message.ends_with("ü…"));
 }
+
+#[test]
+fn as_many_blocking_handlers_run_at_the_same_moment_as_the_pool_has_slots() {
+    // More than the 512 threads that a runtime has for blocking work unless told otherwise.
+    const AT_ONCE: u32 = 600;
+    let all_are_there = std::sync::Barrier::new(AT_ONCE as usize);
+    let mut bench = bench_blocking(move |_, _| {
+        all_are_there.wait();
+        Ok(HandlerOutput::default())
+    });
+    let mut wide = config();
+    wide.pool_size = AT_ONCE;
+    let wide = Arc::new(wide);
+    for sequence in 1..=u64::from(AT_ONCE) {
+        bench.execution.begin(
+            start(sequence, call_handler("block", "")),
+            Arc::clone(&wide),
+        );
+    }
+    for _ in 0..AT_ONCE {
+        assert!(matches!(bench.report().end, AttemptEnd::Succeeded(_)));
+    }
+    assert_eq!(bench.execution.running(), 0);
+}
+
+#[test]
+fn a_blocking_handler_may_use_the_runtime_that_its_member_runs_on() {
+    let mut bench = bench_blocking(|_, _| {
+        let waits = tokio::time::sleep(Duration::from_millis(1));
+        tokio::runtime::Handle::current().block_on(waits);
+        Ok(HandlerOutput::default())
+    });
+    let task = call_handler("block", "");
+    assert_eq!(bench.succeed(task, config()).payload, "");
+}
