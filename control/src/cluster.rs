@@ -85,6 +85,7 @@ impl Cluster {
                 at,
             } => self.forget(*member, *process_ended, *at, changes),
             Command::Drain { member, draining } => self.drain(*member, *draining, changes),
+            Command::Leave { member, start } => self.leave(*member, *start, changes),
             Command::CreateExecutor { config } => self.create_executor(config, changes),
             Command::UpdateExecutor { config } => self.update_executor(config, changes),
             Command::DeleteExecutor { name } => self.delete_executor(name, changes),

@@ -56,6 +56,14 @@ pub enum Command {
         /// Begin or end.
         draining: bool,
     },
+    /// A process of a member is about to end by plan: from now on it drains, until the member's next start and apart from
+    /// any drain of an operator's.
+    Leave {
+        /// The member.
+        member: MemberId,
+        /// Its process start.
+        start: StartNonce,
+    },
     /// Creates an executor; equal configuration under an existing name is idempotent.
     CreateExecutor {
         /// Its configuration.
@@ -225,6 +233,16 @@ pub enum Refused {
     Identity {
         /// What to do.
         reason: String,
+    },
+    /// A new member's name belongs to another one, which counts as up: that one lives, or its death is not judged yet.
+    #[error(
+        "the name {name} belongs to another member (id {member}); choose another name, or stop that member first"
+    )]
+    NameInUse {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        member: MemberId,
     },
     /// An executor of that name exists with another configuration, or an immutable setting would change.
     #[error("the executor exists with another {setting}")]

@@ -66,7 +66,7 @@ impl Cluster {
         Ok(Response::Done)
     }
 
-    /// Begins or ends a drain: targets change, and the bounded steps of rebalancing follow them.
+    /// Begins or ends an operator's drain: targets change, and the bounded steps of rebalancing follow them.
     pub(crate) fn drain(
         &mut self,
         member: MemberId,
@@ -80,6 +80,28 @@ impl Cluster {
         let record = record.ok_or(Refused::Unknown)?;
         if record.draining != draining {
             record.draining = draining;
+            changes.members.push(member);
+            self.update_layouts();
+            self.settle(Occasion::Harmless, changes);
+        }
+        Ok(Response::Done)
+    }
+
+    /// Begins the drain of a process that is about to end. It ends with the next start, which knows nothing of it; so a word
+    /// of an earlier process that comes late changes nothing.
+    pub(crate) fn leave(
+        &mut self,
+        member: MemberId,
+        start: StartNonce,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let record = self
+            .members
+            .get_mut(&member)
+            .filter(|record| !record.is_forgotten());
+        let record = record.ok_or(Refused::Unknown)?;
+        if record.start == start && !record.leaving {
+            record.leaving = true;
             changes.members.push(member);
             self.update_layouts();
             self.settle(Occasion::Harmless, changes);

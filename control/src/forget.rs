@@ -46,6 +46,7 @@ impl Cluster {
         if let Some(record) = self.members.get_mut(&member) {
             record.state = MemberState::Forgotten;
             record.draining = false;
+            record.leaving = false;
             record.since = self.index;
         }
         let forgotten = self.members.values().filter(|record| record.is_forgotten());

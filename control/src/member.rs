@@ -13,8 +13,10 @@ pub struct MemberRecord {
     pub start: StartNonce,
     /// Whether it is thought to be alive.
     pub state: MemberState,
-    /// Whether it gets no new seats and gives up those that it has.
+    /// Whether an operator wants it to get no new seats and to give up those that it has.
     pub draining: bool,
+    /// Whether its newest process wants the same, because it is about to end by plan.
+    pub leaving: bool,
     /// Whether it started with replicas whose tail was cut, and has not said since that none carries the mark any more: they
     /// may lack what they acknowledged, so no other seat goes for suspicion as long as only such replicas would be left.
     pub marked: bool,
@@ -54,10 +56,16 @@ impl MemberRecord {
         self.state == MemberState::Forgotten
     }
 
-    /// Whether it may be given new seats once it is up: it holds data, is not draining and not forgotten.
+    /// Whether it gets no new seats and gives up those that it has, at whosever wish.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        self.draining || self.leaving
+    }
+
+    /// Whether it may be given new seats once it is up: it holds data, does not drain and is not forgotten.
     #[must_use]
     pub fn takes_seats(&self) -> bool {
-        !self.is_forgotten() && !self.draining && !self.info.witness
+        !self.is_forgotten() && !self.drains() && !self.info.witness
     }
 
     /// The identity of its present replicas of executors with this persistence.

@@ -111,6 +111,12 @@ impl Cluster {
         if is_new && other.state == MemberState::Down && start.store == StoreReport::Empty {
             return Ok(Some(other.info.id));
         }
+        if is_new && other.is_up() && start.store == StoreReport::Empty {
+            return Err(Refused::NameInUse {
+                name: info.name.clone(),
+                member: other.info.id,
+            });
+        }
         let advice = if other.is_up() {
             "choose another name, or stop that member first"
         } else {
@@ -135,6 +141,7 @@ impl Cluster {
                 start: StartNonce::ZERO,
                 state: MemberState::Up,
                 draining: false,
+                leaving: false,
                 marked: false,
                 store: Default::default(),
                 memory: Default::default(),
@@ -152,6 +159,7 @@ impl Cluster {
         record.info = start.member.clone();
         record.start = start.fresh;
         record.state = MemberState::Up;
+        record.leaving = false;
         record.started_at = start.at;
         record.since = index;
         started(record)

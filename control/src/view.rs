@@ -46,7 +46,7 @@ impl View {
                     id: record.info.id,
                     start: record.start,
                     up: record.is_up(),
-                    draining: record.draining,
+                    draining: record.drains(),
                     marked: record.marked,
                     store: record.store,
                     memory: record.memory,

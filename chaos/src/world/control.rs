@@ -245,7 +245,7 @@ impl World {
         let mut wanted = cluster.hand_overs(STEPS_MOST);
         wanted.retain(|(partition, _)| leads(*partition) == Some(member));
         if !self.plan.control.rebalances {
-            wanted.retain(|_| cluster.members().get(&member).is_some_and(|it| it.draining));
+            wanted.retain(|_| cluster.members().get(&member).is_some_and(|it| it.drains()));
         }
         wanted
     }
@@ -275,7 +275,7 @@ impl World {
         let members = cluster.members();
         let record = members.get(&member).filter(|record| record.start == start);
         let not_up = members.iter().filter(|(_, it)| it.state != MemberState::Up);
-        let draining = members.iter().filter(|(_, it)| it.draining);
+        let draining = members.iter().filter(|(_, it)| it.drains());
         ControlUpdate {
             index: cluster.index(),
             registered: record.map(|record| Registration {
@@ -581,7 +581,7 @@ impl World {
         let stays = |it: &ReplicaId| {
             members
                 .get(&it.member)
-                .is_some_and(|record| record.is_up() && !record.draining)
+                .is_some_and(|record| record.is_up() && !record.drains())
         };
         let staying = configuration.in_sync.iter().filter(|it| stays(it)).count();
         staying <= self.plan.durability as usize

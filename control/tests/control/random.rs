@@ -38,6 +38,9 @@ enum Choice {
         id: u64,
         draining: bool,
     },
+    Leave {
+        id: u64,
+    },
     Create {
         name: u8,
         durability: u32,
@@ -88,6 +91,7 @@ fn choice() -> impl Strategy<Value = Choice> {
         4 => id().prop_map(|id| Choice::Up { id }),
         1 => (id(), any::<bool>()).prop_map(|(id, ended)| Choice::Forget { id, ended }),
         2 => (id(), any::<bool>()).prop_map(|(id, draining)| Choice::Drain { id, draining }),
+        1 => id().prop_map(|id| Choice::Leave { id }),
         2 => (0_u8..4, 0_u32..4).prop_map(|(name, durability)| Choice::Create { name, durability }),
         1 => (0_u8..4, 0_u32..4, prop::option::of(1_u32..4))
             .prop_map(|(name, durability, min_copies)| Choice::Update { name, durability, min_copies }),
@@ -172,6 +176,13 @@ fn commands(world: &mut World, choice: &Choice) -> Vec<Command> {
             vec![Command::Drain {
                 member: MemberId(*id),
                 draining: *draining,
+            }]
+        }
+        Choice::Leave { id } => {
+            let known = world.cluster.members().get(&MemberId(*id));
+            vec![Command::Leave {
+                member: MemberId(*id),
+                start: known.map_or(ringhold_types::StartNonce::ZERO, |record| record.start),
             }]
         }
         _ => executor_commands(world, choice),

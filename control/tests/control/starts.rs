@@ -58,12 +58,86 @@ fn a_directory_of_another_cluster_is_refused() {
 #[test]
 fn a_second_member_of_a_living_name_is_refused_by_name() {
     let mut world = World::with_members(2);
-    for store in [StoreReport::Empty, StoreReport::Intact] {
-        let mut start = world.start_of(3, store);
-        start.member.name = "m1".into();
-        let reason = reason(world.refused(&Command::Start(start)));
-        assert!(reason.contains("m1"), "{reason}");
+    let mut start = world.start_of(3, StoreReport::Intact);
+    start.member.name = "m1".into();
+    let reason = reason(world.refused(&Command::Start(start)));
+    assert!(reason.contains("m1"), "{reason}");
+}
+
+#[test]
+fn an_emptied_directory_whose_member_counts_as_up_is_told_whose_its_name_is() {
+    let mut world = World::with_members(2);
+    let mut start = world.start_of(3, StoreReport::Empty);
+    start.member.name = "m1".into();
+    let refused = world.refused(&Command::Start(start.clone()));
+    let in_use = Refused::NameInUse {
+        name: "m1".into(),
+        member: MemberId(1),
+    };
+    assert_eq!(refused, in_use);
+    world.down(&[1]);
+    world.done(&Command::Start(start));
+}
+
+#[test]
+fn the_drain_of_a_planned_stop_ends_with_the_next_start_and_an_operators_drain_does_not() {
+    for by_operator in [false, true] {
+        let mut world = World::with_members(2);
+        let leave = Command::Leave {
+            member: MemberId(1),
+            start: world.start_nonce(1),
+        };
+        world.done(&leave);
+        assert!(world.cluster.members()[&MemberId(1)].drains());
+        if by_operator {
+            // It came while the member was stopping.
+            world.drain(1, true);
+        }
+        world.restart(1, StoreReport::Intact);
+        let record = &world.cluster.members()[&MemberId(1)];
+        assert_eq!(record.drains(), by_operator);
+        assert_eq!(record.takes_seats(), !by_operator);
     }
+}
+
+#[test]
+fn an_operator_who_ends_a_drain_does_not_end_that_of_a_planned_stop() {
+    let mut world = World::with_members(2);
+    world.drain(1, true);
+    world.done(&Command::Leave {
+        member: MemberId(1),
+        start: world.start_nonce(1),
+    });
+    world.drain(1, false);
+    assert!(world.cluster.members()[&MemberId(1)].drains());
+}
+
+#[test]
+fn a_planned_stop_of_an_earlier_process_that_is_heard_late_drains_nobody() {
+    let mut world = World::with_members(2);
+    let leave = Command::Leave {
+        member: MemberId(1),
+        start: world.start_nonce(1),
+    };
+    world.restart(1, StoreReport::Intact);
+    assert_eq!(world.done(&leave), Default::default());
+    assert!(!world.cluster.members()[&MemberId(1)].drains());
+}
+
+#[test]
+fn a_member_that_leaves_gives_up_its_primaries() {
+    let (mut world, executor) = World::with_executor(2, &config(1));
+    world.done(&Command::Leave {
+        member: MemberId(1),
+        start: world.start_nonce(1),
+    });
+    let wanted = world.cluster.hand_overs(1000);
+    let led = keys(&world.cluster, executor)
+        .filter(|key| world.partition(*key).primary.map(|led| led.member) == Some(MemberId(1)));
+    for key in led {
+        assert!(wanted.iter().any(|(partition, _)| *partition == key));
+    }
+    assert!(!wanted.is_empty());
 }
 
 #[test]

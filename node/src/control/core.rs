@@ -1,5 +1,6 @@
 //! What all parts of the control plane share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     detector: Mutex<Detector>,
     grants: Mutex<Grants>,
     identity: Mutex<Identity>,
+    /// Members that the leader waits for, as it last said.
+    starting: Mutex<BTreeSet<MemberId>>,
     /// Whether this member is on its way into a cluster and can no longer be told to have none.
     forming: AtomicBool,
     /// Whether Raft runs.
@@ -89,6 +92,7 @@ impl Core {
             membership_change: tokio::sync::Mutex::new(()),
             grants: Mutex::default(),
             identity: Mutex::new(parts.identity),
+            starting: Mutex::default(),
             forming: AtomicBool::new(parts.has_raft_state),
             takes_part: AtomicBool::new(false),
             waiting: Mutex::new(Some(waiting)),
@@ -125,6 +129,11 @@ impl Core {
         raft::leads(&self.raft.metrics().borrow_watched())
     }
 
+    /// Whether this member, if it leads, has applied all that was in its log when it was elected.
+    pub(crate) fn knows_its_log(&self) -> bool {
+        raft::knows_its_log(&self.raft.metrics().borrow_watched())
+    }
+
     /// The failure detector. Never held across an await.
     pub(crate) fn detector(&self) -> MutexGuard<'_, Detector> {
         locked(&self.detector)
@@ -133,6 +142,16 @@ impl Core {
     /// Leases granted. Never held across an await.
     pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
         locked(&self.grants)
+    }
+
+    /// Members that the leader has not heard since its process started and waits for, as it last said.
+    pub(crate) fn starting(&self) -> BTreeSet<MemberId> {
+        locked(&self.starting).clone()
+    }
+
+    /// Sets what [`Self::starting`] tells.
+    pub(crate) fn set_starting(&self, starting: BTreeSet<MemberId>) {
+        *locked(&self.starting) = starting;
     }
 
     /// What the directory knows of itself, copied.

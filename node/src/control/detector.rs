@@ -3,7 +3,7 @@
 //! Pure: ticks come in, verdicts go out. Every member listens all the time, so that a new leader counts from what it heard
 //! itself before it was elected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringhold_types::limits::{FAILURE_TIMEOUT, HEARTBEAT, LEASE, RESTART_GRACE};
 use ringhold_types::{MemberId, Millis, StartNonce, Tick};
@@ -158,6 +158,14 @@ impl Detector {
         Some(from.max(self.rebased))
     }
 
+    /// Members that count as up, though this process has never heard them and only the restart grace keeps it from judging.
+    pub(crate) fn starting(&self, now: Tick, members: &[Watched]) -> BTreeSet<MemberId> {
+        let unheard = members
+            .iter()
+            .filter(|it| it.up && it.member != self.own && self.silent_from(**it, now).is_none());
+        unheard.map(|it| it.member).collect()
+    }
+
     fn silent(&self, now: Tick, members: &[Watched]) -> Vec<(MemberId, StartNonce)> {
         let mut overdue = Vec::new();
         let mut longest = Millis(0);
@@ -304,10 +312,32 @@ mod tests {
         let mut detector = Detector::new(OWN, START, at(0));
         let members = [up(OWN), up(OTHER)];
         assert_eq!(run(&mut detector, 0, 29_900, true, &members, &[]), None);
+        assert_eq!(
+            detector.starting(at(29_900), &members),
+            BTreeSet::from([OTHER])
+        );
         let (when, verdict) =
             run(&mut detector, 30_000, 31_000, true, &members, &[]).expect("the grace ends");
+        assert!(detector.starting(at(31_000), &members).is_empty());
         assert_eq!(when, 30_000);
         assert_eq!(verdict.down, vec![(OTHER, START)]);
+    }
+
+    #[test]
+    fn a_member_is_starting_until_it_is_heard_and_one_that_is_known_to_be_dead_is_not() {
+        let mut detector = Detector::new(OWN, START, at(0));
+        let dead = Watched {
+            up: false,
+            ..up(THIRD)
+        };
+        let members = [up(OWN), up(OTHER), dead];
+        run(&mut detector, 0, 1000, true, &members, &[]);
+        assert_eq!(
+            detector.starting(at(1000), &members),
+            BTreeSet::from([OTHER])
+        );
+        run(&mut detector, 1100, 1200, true, &members, &[OTHER]);
+        assert!(detector.starting(at(1200), &members).is_empty());
     }
 
     #[test]

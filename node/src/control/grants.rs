@@ -38,6 +38,12 @@ impl Grants {
         *self.withheld.entry(member).or_insert(0) += 1;
     }
 
+    /// How many reasons there are to withhold leases, over all members.
+    pub(crate) fn reasons(&self) -> usize {
+        let reasons = self.withheld.values();
+        reasons.fold(0, |all, of_one| all.saturating_add(*of_one as usize))
+    }
+
     /// Undoes one [`Self::withhold`].
     pub(crate) fn release(&mut self, member: MemberId) {
         if let Some(reasons) = self.withheld.get_mut(&member) {

@@ -1,6 +1,7 @@
 //! The way into a cluster, from both sides: asking around, initialising or being added, and presenting the process start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::bootstrap::{self, Answer, Answers, Asker, Standing, Step};
 use super::core::Core;
 use super::error::{Asked, ControlError, ProposeError};
+use super::namesake::Namesake;
 use super::peers::client_at;
 use super::propose;
 use super::types::member;
@@ -50,10 +52,27 @@ pub(crate) struct Wish {
     pub(crate) deadline: Option<Duration>,
 }
 
+/// How far a round brought this member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It has joined.
+    Joined,
+    /// It must go on, because of this.
+    Wait(String),
+    /// Its name is another member's, which counts as up.
+    NameInUse {
+        /// The other one.
+        member: MemberId,
+        /// What the cluster says to that.
+        refusal: String,
+    },
+}
+
 /// Joins: returns once this process start is recorded and applied here.
-pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
+pub(crate) async fn run(core: &Arc<Core>, wish: &Wish) -> Result<(), ControlError> {
     let began = crate::clock::Clock.instant();
     let mut said = None;
+    let mut namesake = Namesake::default();
     loop {
         let answers = ask_all(core, &wish.join).await;
         if !core.takes_part() {
@@ -61,10 +80,19 @@ pub(crate) async fn run(core: &Core, wish: &Wish) -> Result<(), ControlError> {
             bootstrap::check_starts(&core.identity().starts(), &answers)?;
             core.take_part();
         }
-        let Some(why) = round(core, wish, &answers).await? else {
-            until_voters_are_there(core, wish.expect).await;
-            core.set_waiting(None);
-            return Ok(());
+        let why = match round(core, wish, &answers).await? {
+            Progress::Joined => {
+                until_voters_are_there(core, wish.expect).await;
+                core.set_waiting(None);
+                return Ok(());
+            }
+            Progress::Wait(why) => why,
+            Progress::NameInUse { member, refusal } => {
+                let is_starting = core.starting().contains(&member);
+                let now = crate::clock::Clock.instant();
+                let why = namesake.wait(member, is_starting, now);
+                why.ok_or(ControlError::Refused { reason: refusal })?
+            }
         };
         let asked = told(&answers);
         if said.is_none_or(|at: Instant| at.elapsed() >= SAY_EVERY) {
@@ -117,12 +145,8 @@ async fn until_voters_are_there(core: &Core, expect: u32) {
     let _ = tokio::time::timeout(VOTERS_TIMEOUT, settled).await;
 }
 
-/// One round; says why it must go on, or nothing when this member has joined.
-async fn round(
-    core: &Core,
-    wish: &Wish,
-    answers: &Answers,
-) -> Result<Option<String>, ControlError> {
+/// One round.
+async fn round(core: &Arc<Core>, wish: &Wish, answers: &Answers) -> Result<Progress, ControlError> {
     let asker = Asker {
         member: core.own(),
         name: &core.info.name,
@@ -140,7 +164,7 @@ async fn round(
     match bootstrap::decide(&asker, answers)? {
         Step::Initialise => initialise(core).await,
         Step::Join { address } => ask_to_join(core, address).await,
-        Step::Wait(why) => Ok(Some(why)),
+        Step::Wait(why) => Ok(Progress::Wait(why)),
     }
 }
 
@@ -219,7 +243,7 @@ fn plain(status: &tonic::Status) -> String {
 }
 
 /// Makes the cluster with this member as its only voter; the leader that it becomes gives the cluster its identity.
-async fn initialise(core: &Core) -> Result<Option<String>, ControlError> {
+async fn initialise(core: &Core) -> Result<Progress, ControlError> {
     core.set_forming();
     let node = BasicNode::new(core.info.peer_address.clone());
     match core
@@ -227,17 +251,18 @@ async fn initialise(core: &Core) -> Result<Option<String>, ControlError> {
         .initialize(BTreeMap::from([(core.own().0, node)]))
         .await
     {
-        Ok(()) => Ok(Some("it initialises the cluster".to_owned())),
+        Ok(()) => Ok(Progress::Wait("it initialises the cluster".to_owned())),
         Err(error) => Err(ControlError::Fatal(error.to_string())),
     }
 }
 
 /// Asks the member at an address, then whom it names, to add this one.
-async fn ask_to_join(core: &Core, first: String) -> Result<Option<String>, ControlError> {
+async fn ask_to_join(core: &Core, first: String) -> Result<Progress, ControlError> {
+    let wait = |why: String| Ok(Progress::Wait(why));
     let mut address = first;
     for _ in 0..REDIRECTS_MAX {
         let Ok(mut client) = client_at(&address) else {
-            return Ok(Some(format!("{address} is no address")));
+            return wait(format!("{address} is no address"));
         };
         let request = wire::JoinRequest {
             member: core.own().0,
@@ -248,8 +273,8 @@ async fn ask_to_join(core: &Core, first: String) -> Result<Option<String>, Contr
         };
         let answer = match tokio::time::timeout(JOIN_TIMEOUT, client.join(request)).await {
             Ok(Ok(answer)) => answer.into_inner().result,
-            Ok(Err(status)) => return Ok(Some(format!("{address}: {}", plain(&status)))),
-            Err(_) => return Ok(Some(format!("{address} did not add it in time"))),
+            Ok(Err(status)) => return wait(format!("{address}: {}", plain(&status))),
+            Err(_) => return wait(format!("{address} did not add it in time")),
         };
         match answer {
             Some(wire::join_response::Result::ClusterId(bytes)) => {
@@ -257,7 +282,7 @@ async fn ask_to_join(core: &Core, first: String) -> Result<Option<String>, Contr
                     .map_err(|error| ControlError::Fatal(error.to_string()))?;
                 belong(core, cluster).await?;
                 core.set_forming();
-                return Ok(Some("it waits for the leader's log".to_owned()));
+                return wait("it waits for the leader's log".to_owned());
             }
             Some(wire::join_response::Result::NotLeader(hint)) if !hint.address.is_empty() => {
                 address = hint.address;
@@ -268,7 +293,7 @@ async fn ask_to_join(core: &Core, first: String) -> Result<Option<String>, Contr
             Some(wire::join_response::Result::NotLeader(_)) | None => break,
         }
     }
-    Ok(Some("the cluster has no leader now".to_owned()))
+    wait("the cluster has no leader now".to_owned())
 }
 
 /// This directory belongs to `cluster` from now on, also after a restart.
@@ -285,8 +310,14 @@ async fn belong(core: &Core, cluster: ClusterId) -> Result<(), ControlError> {
 
 /// Presents this process start, with each nonce that may be the one on record: the last one known to be accepted, then those
 /// of starts that died before they heard. All are this directory's own, so a clone gains nothing.
-async fn start(core: &Core, store: StoreReport) -> Result<Option<String>, ControlError> {
+async fn start(core: &Arc<Core>, store: StoreReport) -> Result<Progress, ControlError> {
     let identity = core.identity();
+    if store == StoreReport::Empty
+        && identity.accepted == StartNonce::ZERO
+        && let Some(in_use) = name_in_use(core)
+    {
+        return Ok(in_use);
+    }
     let earlier = identity
         .presented
         .iter()
@@ -297,7 +328,13 @@ async fn start(core: &Core, store: StoreReport) -> Result<Option<String>, Contro
         match present(core, *last_accepted, store).await {
             Ok(Response::Started { .. }) => return accepted(core).await,
             Ok(Response::Refused(Refused::Initialised)) => {
-                return Ok(Some("the cluster has no identity yet".to_owned()));
+                return Ok(Progress::Wait("the cluster has no identity yet".to_owned()));
+            }
+            Ok(Response::Refused(reason @ Refused::NameInUse { member, .. })) => {
+                return Ok(Progress::NameInUse {
+                    member,
+                    refusal: reason.to_string(),
+                });
             }
             Ok(Response::Refused(reason)) => {
                 refusal.get_or_insert(reason);
@@ -309,7 +346,7 @@ async fn start(core: &Core, store: StoreReport) -> Result<Option<String>, Contro
             }
             Err(ProposeError::Fatal(reason)) => return Err(ControlError::Fatal(reason)),
             Err(error @ (ProposeError::NoLeader | ProposeError::Timeout)) => {
-                return Ok(Some(error.to_string()));
+                return Ok(Progress::Wait(error.to_string()));
             }
         }
     }
@@ -320,8 +357,25 @@ async fn start(core: &Core, store: StoreReport) -> Result<Option<String>, Contro
     Err(ControlError::Refused { reason })
 }
 
+/// The living member that has this member's name, as far as cluster state is known here. A start that is refused for it is
+/// better not proposed: it withholds leases from that member.
+fn name_in_use(core: &Core) -> Option<Progress> {
+    let view = core.view();
+    let name = &core.info.name;
+    let namesake = view.cluster.member_by_name(name)?;
+    let member = namesake.info.id;
+    let refusal = Refused::NameInUse {
+        name: name.clone(),
+        member,
+    };
+    (member != core.own() && namesake.is_up()).then(|| Progress::NameInUse {
+        member,
+        refusal: refusal.to_string(),
+    })
+}
+
 async fn present(
-    core: &Core,
+    core: &Arc<Core>,
     last_accepted: StartNonce,
     store: StoreReport,
 ) -> Result<Response, ProposeError> {
@@ -336,7 +390,7 @@ async fn present(
 }
 
 /// The start is recorded; it counts once it is applied here.
-async fn accepted(core: &Core) -> Result<Option<String>, ControlError> {
+async fn accepted(core: &Core) -> Result<Progress, ControlError> {
     let mut views = core.publisher.watch();
     let fresh = core.fresh;
     let own = core.own();
@@ -349,14 +403,18 @@ async fn accepted(core: &Core) -> Result<Option<String>, ControlError> {
     let cluster = match tokio::time::timeout(START_TIMEOUT, applied).await {
         Ok(Ok(view)) => view.cluster.id(),
         Ok(Err(_)) => return Err(ControlError::Fatal("it has stopped".to_owned())),
-        Err(_) => return Ok(Some("its own start is not applied here yet".to_owned())),
+        Err(_) => {
+            return Ok(Progress::Wait(
+                "its own start is not applied here yet".to_owned(),
+            ));
+        }
     };
     if let Some(cluster) = cluster {
         belong(core, cluster).await?;
     }
     let accept = core.change_identity(|identity| identity.accept(fresh));
     accept.await.map_err(ControlError::Store)?;
-    Ok(None)
+    Ok(Progress::Joined)
 }
 
 /// What the leader says to a member that wants to join.

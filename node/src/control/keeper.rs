@@ -57,7 +57,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-async fn turn(core: &Core, seen: &mut Seen) {
+async fn turn(core: &Arc<Core>, seen: &mut Seen) {
     let view = core.view();
     if view.cluster.id().is_none() {
         let initialise = Command::Initialise {

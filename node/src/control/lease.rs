@@ -25,10 +25,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(3 * HEARTBEAT.0);
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A lease for a member that was heard just now in this process start: control state applied here. Only a leader that no
-/// other can have replaced grants one, and only to the start that is recorded.
+/// other can have replaced grants one, and only to the start that is recorded; and only once it has applied all that it found
+/// in its log when it was elected, since a command among that may end the member's copies.
 pub(crate) fn grant(core: &Core, to: MemberId, start: StartNonce) -> Option<ControlIndex> {
     let now = core.clock.now();
-    if !core.leads() || !core.detector().is_awake(now) {
+    if !core.leads() || !core.knows_its_log() || !core.detector().is_awake(now) {
         return None;
     }
     let view = core.view();
@@ -97,6 +98,9 @@ async fn beat(
     // A voter made just now has heard of nobody else yet; through answers it knows the other voters from the start.
     core.detector()
         .hear(voter, StartNonce(answer.start), core.clock.now());
+    if answer.leader == Some(voter.0) {
+        core.set_starting(answer.starting.into_iter().map(member).collect());
+    }
     if let Some(lease) = answer.lease {
         core.publisher.leased(sent, ControlIndex(lease.applied));
     }
@@ -107,7 +111,15 @@ async fn beat(
 fn turn(core: &Arc<Core>, judging: &mut Option<tokio::task::JoinHandle<()>>) {
     let now = core.clock.now();
     let members = watched(&core.view().cluster);
-    let verdict = core.detector().turn(now, core.leads(), &members);
+    let leading = core.leads();
+    let (verdict, starting) = {
+        let mut detector = core.detector();
+        let verdict = detector.turn(now, leading, &members);
+        (verdict, detector.starting(now, &members))
+    };
+    if leading {
+        core.set_starting(starting);
+    }
     own_lease(core, now);
     let is_judging = judging
         .as_ref()

@@ -19,6 +19,7 @@ mod keeper;
 mod lease;
 mod log_store;
 mod metadata;
+mod namesake;
 mod network;
 mod peers;
 mod propose;
@@ -31,6 +32,7 @@ mod tests;
 mod types;
 mod voters;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -245,6 +247,13 @@ impl ControlPlane {
     #[must_use]
     pub fn view(&self) -> Arc<ControlView> {
         self.core.view()
+    }
+
+    /// Members that count as up, though the leader has not heard them since its process started: it waits for them until the
+    /// restart grace ends (PROTOCOL §6). As the leader last said.
+    #[must_use]
+    pub fn starting(&self) -> BTreeSet<MemberId> {
+        self.core.starting()
     }
 
     /// Views as they are applied; a slow receiver sees the newest only.

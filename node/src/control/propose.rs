@@ -1,11 +1,12 @@
 //! Proposals: to the leader, wherever it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
 use ringhold_control::{Cluster, Command, Response};
 use ringhold_proto::internal as wire;
-use ringhold_types::{ChangeKind, MemberId};
+use ringhold_types::{ChangeKind, MemberId, Tick};
 use tonic::{Code, Status};
 
 use super::core::Core;
@@ -13,6 +14,8 @@ use super::error::ProposeError;
 use super::peers::Lane;
 use super::types::{Proposal, member};
 
+/// Commands that withhold leases and whose fate is not known yet, at most; operators send few, and each is retried.
+const FENCED_MAX: usize = 64;
 /// Pause before the next attempt while there is no leader: a fraction of an election.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
@@ -31,7 +34,7 @@ pub(crate) enum Attempt {
 
 /// Proposes from any member, and tries again while there is no leader.
 pub(crate) async fn propose(
-    core: &Core,
+    core: &Arc<Core>,
     command: Command,
     deadline: Duration,
 ) -> Result<Response, ProposeError> {
@@ -75,6 +78,7 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::MemberUp { .. }
         | Command::MarksCleared { .. }
         | Command::Drain { .. }
+        | Command::Leave { .. }
         | Command::CreateExecutor { .. }
         | Command::UpdateExecutor { .. }
         | Command::Materialise { .. }
@@ -89,21 +93,62 @@ fn is_repeatable(command: &Command) -> bool {
 }
 
 /// Proposes on this member, which is thought to lead.
-pub(crate) async fn here(core: &Core, command: Command, within: Duration) -> Attempt {
-    let until = crate::clock::Clock.instant() + within;
-    let _fence = fence(core, &command).await;
-    let left = until.saturating_duration_since(crate::clock::Clock.instant());
-    if left.is_zero() {
-        return Attempt::NotLeader(None);
+pub(crate) async fn here(core: &Arc<Core>, command: Command, within: Duration) -> Attempt {
+    let members = ended_by(&command, &core.view().cluster);
+    let attempt = if members.is_empty() {
+        tokio::time::timeout(within, write(core, command)).await
+    } else {
+        let Some(fence) = Fence::raise(core, members) else {
+            return Attempt::NotLeader(None);
+        };
+        let until = crate::clock::Clock.instant() + within;
+        // A task of its own: whoever asked may go away, or run out of patience, and the leases stay withheld all the same
+        // until it is known here whether the command is applied or never will be.
+        let fenced = write_fenced(Arc::clone(core), fence, command, until);
+        let written = crate::spawn::task("fenced-proposal", fenced);
+        match tokio::time::timeout(within, written).await {
+            Ok(Ok(attempt)) => Ok(attempt),
+            // It panicked, which has been reported.
+            Ok(Err(_)) => return Attempt::Unknown,
+            Err(elapsed) => Err(elapsed),
+        }
+    };
+    attempt.unwrap_or(Attempt::Unknown)
+}
+
+/// Waits until the leases that the fence withholds have run out, then writes the command; not after `until`.
+async fn write_fenced(
+    core: Arc<Core>,
+    fence: Fence,
+    command: Command,
+    until: tokio::time::Instant,
+) -> Attempt {
+    loop {
+        // Looked at again after each wait: an election in between brings leases of another leader.
+        if !core.leads() {
+            return Attempt::NotLeader(core.leader().filter(|leader| *leader != core.own()));
+        }
+        let wait = core.clock.until(fence.over_at());
+        if crate::clock::Clock.instant() + wait >= until {
+            return Attempt::NotLeader(None);
+        }
+        if wait.is_zero() {
+            break;
+        }
+        tokio::time::sleep(wait).await;
     }
-    let written = tokio::time::timeout(left, core.raft.client_write(Proposal(command))).await;
-    match written {
-        Ok(Ok(written)) => Attempt::Answered(written.data),
-        Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+    write(&core, command).await
+}
+
+/// Writes the command to Raft's log; returns once it is applied here, or cannot be any more.
+async fn write(core: &Core, command: Command) -> Attempt {
+    match core.raft.client_write(Proposal(command)).await {
+        Ok(written) => Attempt::Answered(written.data),
+        Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
             Attempt::NotLeader(forward.leader_id.map(member))
         }
-        Ok(Err(RaftError::APIError(_))) | Err(_) => Attempt::Unknown,
-        Ok(Err(RaftError::Fatal(fatal))) => Attempt::Fatal(fatal.to_string()),
+        Err(RaftError::APIError(_)) => Attempt::Unknown,
+        Err(RaftError::Fatal(fatal)) => Attempt::Fatal(fatal.to_string()),
     }
 }
 
@@ -155,13 +200,17 @@ fn was_not_taken(status: &Status) -> bool {
     false
 }
 
-/// Withholds leases from members while a command about them is on its way.
-pub(crate) struct Fence<'a> {
-    core: &'a Core,
+/// A command that may end a partition's last copy takes effect only when no lease of the control plane can be left with its
+/// holder (PROTOCOL §2, "A lone primary"): no new one is granted, and those that were granted run out first.
+///
+/// It stands until the command is applied here or has left this member's log. A leader that finds the command in its log
+/// instead knows no fence of it; it grants nothing before it has applied what it found (`lease::grant`).
+struct Fence {
+    core: Arc<Core>,
     members: Vec<MemberId>,
 }
 
-impl Drop for Fence<'_> {
+impl Drop for Fence {
     fn drop(&mut self) {
         let mut grants = self.core.grants();
         for member in &self.members {
@@ -170,29 +219,33 @@ impl Drop for Fence<'_> {
     }
 }
 
-/// A command that may end a partition's last copy takes effect only when no lease of the control plane can be left with its
-/// holder (PROTOCOL §2, "A lone primary"): no new one is granted, and those that were granted run out first.
-async fn fence<'a>(core: &'a Core, command: &Command) -> Fence<'a> {
-    let members = ended_by(command, &core.view().cluster);
-    let elected = core
-        .detector()
-        .leading_since()
-        .unwrap_or_else(|| core.clock.now());
-    let over = {
+impl Fence {
+    /// Withholds leases from `members`, unless too many do so already.
+    fn raise(core: &Arc<Core>, members: Vec<MemberId>) -> Option<Self> {
         let mut grants = core.grants();
+        if grants.reasons() >= FENCED_MAX {
+            return None;
+        }
         for member in &members {
             grants.withhold(*member);
         }
-        members
-            .iter()
-            .map(|member| grants.over_at(*member, elected))
-            .max()
-    };
-    let fence = Fence { core, members };
-    if let Some(over) = over {
-        tokio::time::sleep(core.clock.until(over)).await;
+        drop(grants);
+        Some(Self {
+            core: Arc::clone(core),
+            members,
+        })
     }
-    fence
+
+    /// When no lease of its members can be left, as far as is known now.
+    fn over_at(&self) -> Tick {
+        let now = self.core.clock.now();
+        let elected = self.core.detector().leading_since().unwrap_or(now);
+        let grants = self.core.grants();
+        let over = self.members.iter();
+        over.map(|member| grants.over_at(*member, elected))
+            .max()
+            .unwrap_or(now)
+    }
 }
 
 /// Members whose copies the command may end although their processes may be running.

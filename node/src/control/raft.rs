@@ -52,6 +52,13 @@ pub(crate) fn config(cluster_name: &str) -> Result<Arc<Config>, openraft::Config
     config.validate().map(Arc::new)
 }
 
+/// Whether the member of these metrics has applied an entry of the present term. For its leader that means everything that it
+/// found in its log: what comes later went through itself, and what earlier terms left elsewhere can never be applied.
+pub(crate) fn knows_its_log(metrics: &Metrics) -> bool {
+    let applied = metrics.last_applied.as_ref();
+    applied.is_some_and(|applied| applied.leader_id.term == metrics.current_term)
+}
+
 /// Whether the member of these metrics leads, and a quorum said so recently enough that nobody else can.
 pub(crate) fn leads(metrics: &Metrics) -> bool {
     if metrics.running_state.is_err() || !metrics.state.is_leader() {
@@ -63,4 +70,32 @@ pub(crate) fn leads(metrics: &Metrics) -> bool {
         || metrics
             .last_quorum_acked
             .is_some_and(|at| at.elapsed() < QUORUM_LEASE)
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::ServerState;
+
+    use super::super::types::{LeaderId, LogId};
+    use super::*;
+
+    fn applied_in(term: u64) -> Option<LogId> {
+        let leader_id = LeaderId { term, node_id: 1 };
+        Some(LogId {
+            leader_id,
+            index: 9,
+        })
+    }
+
+    #[test]
+    fn a_leader_knows_its_log_once_it_has_applied_an_entry_of_its_own_term() {
+        let mut metrics = Metrics::new_initial(1);
+        metrics.state = ServerState::Leader;
+        metrics.current_term = 5;
+        assert!(!knows_its_log(&metrics), "nothing is applied");
+        metrics.last_applied = applied_in(4);
+        assert!(!knows_its_log(&metrics), "what it found may go on");
+        metrics.last_applied = applied_in(5);
+        assert!(knows_its_log(&metrics));
+    }
 }

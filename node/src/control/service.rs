@@ -1,5 +1,6 @@
 //! What other members may ask of this one's control plane.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -291,10 +292,16 @@ impl ControlService {
             .hear(from, start, self.core.clock.now());
         self.core.peers.learn(from, &request.address);
         let lease = lease::grant(&self.core, from, start);
+        let starting = if self.core.leads() {
+            self.core.starting()
+        } else {
+            BTreeSet::new()
+        };
         Ok(wire::ControlHeartbeatResponse {
             lease: lease.map(|applied| wire::ControlLease { applied: applied.0 }),
             leader: self.core.leader().map(|leader| leader.0),
             start: self.core.fresh.0,
+            starting: starting.into_iter().map(|it| it.0).collect(),
         })
     }
 

@@ -119,7 +119,7 @@ fn reasons_of(member: MemberId, control: &ControlPlane, driver: &DriverHandle) -
             MemberState::Up => {}
             other => reasons.push(format!("the cluster considers it {other:?}")),
         }
-        if record.draining {
+        if record.drains() {
             reasons.push("it is being drained".to_owned());
         }
     }

@@ -45,7 +45,7 @@ pub struct Member {
     partition_thread: Option<std::thread::JoinHandle<()>>,
     /// The member's threads; they end with it.
     _runtimes: runtimes::Runtimes,
-    home: std::sync::Arc<disk::Home>,
+    _home: std::sync::Arc<disk::Home>,
 }
 
 impl std::fmt::Debug for Member {

@@ -21,7 +21,6 @@ use super::runtimes::Runtimes;
 use super::servers::{
     Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
 };
-use super::stop::end_earlier_drain;
 use super::store::{self, OpenedLog};
 use super::{Member, MemberBuilder, StartError};
 use crate::clock::Clock;
@@ -357,11 +356,6 @@ async fn finish(
         "create-executors",
         create_executors(control.clone(), executors),
     );
-    let directory = ground.home.directory.path().to_owned();
-    spawn::task(
-        "end-earlier-drain",
-        end_earlier_drain(control.clone(), member, directory),
-    );
     let servers = Servers::start(ServersOptions {
         client: front.client,
         http: front.http,
@@ -384,7 +378,7 @@ async fn finish(
         ended: running.ended,
         partition_thread: Some(running.thread),
         _runtimes: runtimes,
-        home: ground.home,
+        _home: ground.home,
     })
 }
 

@@ -1,9 +1,6 @@
 //! How a member stops in good order (PROTOCOL §3 "Planned hand-over", DESIGN G7), each step within a bound: what it leads
 //! goes to others, what it runs ends or is handed back, then its ports close, its log, and its control plane.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringhold_control::{Cluster, Command};
@@ -11,7 +8,6 @@ use ringhold_replica::Event;
 use ringhold_types::{MemberId, Millis};
 
 use super::Member;
-use crate::control::ControlPlane;
 use crate::partition::MemberView;
 
 /// How long the cluster may take to note that the member leaves. Without a leader nothing can be handed over.
@@ -28,11 +24,6 @@ const REPORTS_GRACE: Duration = Duration::from_secs(2);
 const CALLS_GRACE: Duration = Duration::from_secs(2);
 /// How long the disk may take to store what it was given.
 const LOG_GRACE: Duration = Duration::from_secs(10);
-/// Pause between tries to end the drain of an earlier stop, while there is no leader.
-const RETURN_PAUSE: Duration = Duration::from_millis(250);
-/// File in the data directory that says that the member drained itself to stop, so that its next start ends the drain; an
-/// operator's drain stays.
-const MARK: &str = "drained-to-stop";
 
 /// Ends `member`; see [`Member::shutdown`].
 pub(super) async fn stop(mut member: Member) {
@@ -85,21 +76,17 @@ async fn hand_over(member: &Member) -> bool {
     true
 }
 
-/// Has the cluster note that the member drains, unless an operator did.
+/// Has the cluster note that this process leaves: a drain of its own, which the member's next start ends and which no
+/// operator's drain is mixed up with.
 async fn note(member: &Member, cluster: &Cluster) -> bool {
-    let drained = |record: &ringhold_control::MemberRecord| record.draining;
-    if cluster.members().get(&member.id).is_some_and(drained) {
-        return true;
-    }
-    if let Err(error) = set_mark(&mark_in(member.home.directory.path())) {
-        tracing::warn!(%error, "the drain cannot be noted, so nothing is handed over");
+    let Some(record) = cluster.members().get(&member.id) else {
         return false;
-    }
-    let drain = Command::Drain {
-        member: member.id,
-        draining: true,
     };
-    match member.control.propose(drain, NOTE_PATIENCE).await {
+    let leave = Command::Leave {
+        member: member.id,
+        start: record.start,
+    };
+    match member.control.propose(leave, NOTE_PATIENCE).await {
         Ok(_) => true,
         Err(error) => {
             tracing::warn!(%error, "nothing is handed over; the member's partitions fail over");
@@ -125,42 +112,11 @@ fn can_be_relieved(cluster: &Cluster, own: MemberId) -> bool {
     let members = cluster.members();
     let holds_tasks = members.get(&own).is_some_and(|it| !it.info.witness);
     let mut others = members.iter().filter(|(id, _)| **id != own);
-    holds_tasks && others.any(|(_, it)| it.is_up() && !it.draining && !it.info.witness)
+    holds_tasks && others.any(|(_, it)| it.is_up() && !it.drains() && !it.info.witness)
 }
 
 /// Whether no partition in use has this member as primary.
 fn leads_nothing(cluster: &Cluster, own: MemberId) -> bool {
     let mut partitions = cluster.executors().values().flat_map(|it| &it.partitions);
     !partitions.any(|it| it.materialised && it.primary.is_some_and(|led| led.member == own))
-}
-
-fn mark_in(directory: &Path) -> PathBuf {
-    directory.join(MARK)
-}
-
-fn set_mark(mark: &Path) -> io::Result<()> {
-    File::create(mark)?.sync_all()
-}
-
-/// Ends the drain with which the process before this one stopped, if it did.
-pub(super) async fn end_earlier_drain(control: ControlPlane, own: MemberId, directory: PathBuf) {
-    let mark = mark_in(&directory);
-    if !mark.exists() {
-        return;
-    }
-    let back = Command::Drain {
-        member: own,
-        draining: false,
-    };
-    loop {
-        match control.propose(back.clone(), NOTE_PATIENCE).await {
-            Ok(_) => break,
-            Err(crate::control::ProposeError::Fatal(_)) => return,
-            Err(error) => tracing::debug!(%error, "the drain of the last stop is not ended yet"),
-        }
-        tokio::time::sleep(RETURN_PAUSE).await;
-    }
-    if let Err(error) = fs::remove_file(&mark) {
-        tracing::warn!(%error, "the note of the last stop stays behind");
-    }
 }

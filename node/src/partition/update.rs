@@ -60,7 +60,7 @@ pub(super) fn control_update(applied: Applied<'_>) -> ControlUpdate {
         draining: Some(
             members
                 .iter()
-                .filter(|(_, record)| record.draining)
+                .filter(|(_, record)| record.drains())
                 .map(|(id, _)| *id)
                 .collect(),
         ),

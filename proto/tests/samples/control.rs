@@ -87,6 +87,13 @@ fn member_commands() -> Vec<(&'static str, Command)> {
             },
         ),
         (
+            "leave",
+            Command::Leave {
+                member,
+                start: START,
+            },
+        ),
+        (
             "raise-feature-level",
             Command::RaiseFeatureLevel { level: 2 },
         ),
@@ -295,6 +302,7 @@ fn member() -> MemberRecord {
         start: START,
         state: MemberState::Down,
         draining: true,
+        leaving: false,
         marked: false,
         store: Incarnation(3),
         memory: Incarnation(5),

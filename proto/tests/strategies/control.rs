@@ -102,6 +102,10 @@ fn member_command() -> BoxedStrategy<Command> {
         }),
         (member(), any::<bool>())
             .prop_map(|(member, draining)| Command::Drain { member, draining }),
+        (member(), number()).prop_map(|(member, start)| Command::Leave {
+            member,
+            start: StartNonce(start),
+        }),
         (member(), number()).prop_map(|(member, start)| Command::MarksCleared {
             member,
             start: StartNonce(start),
@@ -168,6 +172,7 @@ fn refused() -> impl Strategy<Value = Refused> {
         text().prop_map(|rule| Refused::Forbidden { rule: rule.into() }),
         Just(Refused::Unknown),
         text().prop_map(|reason| Refused::Identity { reason }),
+        (text(), member()).prop_map(|(name, member)| Refused::NameInUse { name, member }),
         text().prop_map(|setting| Refused::ExecutorDiffers {
             setting: setting.into(),
         }),
@@ -198,12 +203,12 @@ prop_compose! {
     fn member_record()(
         info in info(),
         state in prop_oneof![Just(MemberState::Up), Just(MemberState::Down), Just(MemberState::Forgotten)],
-        (draining, marked) in any::<(bool, bool)>(),
+        (draining, leaving, marked) in any::<(bool, bool, bool)>(),
         (start, started_at, since) in (number(), number(), number()),
         (store, memory, last) in (number(), number(), number()),
     ) -> MemberRecord {
         MemberRecord {
-            info, start: StartNonce(start), state, draining, marked, store: Incarnation(store),
+            info, start: StartNonce(start), state, draining, leaving, marked, store: Incarnation(store),
             memory: Incarnation(memory), last_incarnation: Incarnation(last),
             started_at: UnixMillis(started_at), since: ControlIndex(since),
         }

@@ -55,7 +55,7 @@ async fn a_member_with_an_emptied_directory_starts_over_and_nothing_is_lost() {
     load.wait_for_more(SOME).await;
     cluster.kill(2);
     cluster.empty_directory(2);
-    load.wait_for_more(SOME).await;
+    // At once, long before its death is judged: it waits for that.
     cluster.spawn(2);
     cluster.wait_until_ready(2).await;
     wait_until_safe(&client).await;

@@ -71,6 +71,99 @@ async fn a_whole_cluster_that_was_killed_comes_back_on_other_ports() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_has_not_come_back_with_its_cluster_yet_is_starting() {
+    let (directories, members, _) = three().await;
+    for member in &members {
+        three_voters(member).await;
+    }
+    // The last one is alone by then, and nobody can judge it.
+    for member in members {
+        member.crash().await;
+    }
+    let places: Vec<_> = (0..3).map(|_| place()).collect();
+    let join: Vec<String> = places.iter().map(|place| place.address.clone()).collect();
+    let mut places = (1_u64..).zip(places).zip(&directories);
+    let mut open_next = async || {
+        let ((number, place), directory) = places.next().expect("three");
+        open(directory, place, &plan(number, number * 100 + 2, &join, 3)).await
+    };
+    let members = [open_next().await, open_next().await];
+    for result in super::support::join_all(&members.each_ref()).await {
+        result.expect("joins again");
+    }
+    let missing = MemberId(3);
+    for member in &members {
+        eventually("the third is waited for", || {
+            member.plane.starting() == [missing].into()
+        })
+        .await;
+        assert!(member.plane.view().cluster.members()[&missing].is_up());
+    }
+    let third = open_next().await;
+    third.plane.join().await.expect("joins again");
+    for member in members.iter().chain([&third]) {
+        eventually("nobody is waited for", || {
+            member.plane.starting().is_empty()
+        })
+        .await;
+    }
+    for member in members.into_iter().chain([third]) {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_with_an_emptied_directory_waits_for_its_death_and_joins_as_a_new_one() {
+    let (_directories, mut members, join) = three().await;
+    for member in &members {
+        three_voters(member).await;
+    }
+    let victim = members.remove(1);
+    let former = victim.id;
+    victim.crash().await;
+    let emptied = tempfile::tempdir().expect("a directory");
+    let again = super::support::Plan {
+        name: Some("m2"),
+        ..plan(22, 2201, &join, 3)
+    };
+    let again = open(&emptied, place(), &again).await;
+    again.plane.join().await.expect("joins");
+    let view = again.plane.view();
+    assert!(view.cluster.members()[&former].is_forgotten());
+    assert!(view.cluster.members()[&again.id].is_up());
+    for member in members.into_iter().chain([again]) {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_member_under_the_name_of_a_living_one_says_whom_it_waits_for() {
+    let (_directories, members, join) = three().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let second = super::support::Plan {
+        name: Some("m2"),
+        ..plan(22, 2201, &join, 3)
+    };
+    let second = open(&directory, place(), &second).await;
+    let namesake = members[1].id;
+    let plane = second.plane.clone();
+    let joining = crate::spawn::task("joins", async move { plane.join().await });
+    eventually("it says why", || {
+        let waiting = second.plane.waiting();
+        waiting.is_some_and(|(why, _)| why.contains(&format!("that of member {namesake}")))
+    })
+    .await;
+    let view = members[0].plane.view();
+    assert!(view.cluster.members()[&namesake].is_up());
+    assert!(!view.cluster.members().contains_key(&second.id));
+    joining.abort();
+    second.crash().await;
+    for member in members {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_member_joins_as_a_learner_and_replaces_no_voter() {
     let (_directories, members, join) = three().await;
     for member in &members {

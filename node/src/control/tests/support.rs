@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringhold_control::{Changes, MemberInfo, StoreReport};
-use ringhold_storage::RedbStore;
+use ringhold_storage::{MetadataStore, RedbStore};
 use ringhold_types::{ClusterId, ControlIndex, MemberId, StartNonce, Tick};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -57,6 +57,8 @@ pub(super) struct Plan {
     pub(super) join: Vec<String>,
     pub(super) expect: u32,
     pub(super) cluster_name: &'static str,
+    /// Another name than that of its number.
+    pub(super) name: Option<&'static str>,
     pub(super) deadline: Option<Duration>,
 }
 
@@ -68,6 +70,7 @@ pub(super) fn plan(id: u64, fresh: u64, join: &[String], expect: u32) -> Plan {
         join: join.to_vec(),
         expect,
         cluster_name: "test",
+        name: None,
         deadline: Some(PATIENCE),
     }
 }
@@ -75,21 +78,35 @@ pub(super) fn plan(id: u64, fresh: u64, join: &[String], expect: u32) -> Plan {
 /// Opens a member and mounts its service; it has not joined yet.
 pub(super) async fn open(directory: &TempDir, place: Place, plan: &Plan) -> Running {
     let store = RedbStore::open(directory.path().join("metadata.redb")).expect("opens");
+    open_on(Arc::new(store), place, plan).await
+}
+
+/// A member as others see it.
+pub(super) fn info(id: u64, peer_address: &str) -> MemberInfo {
+    MemberInfo {
+        id: MemberId(id),
+        name: format!("m{id}"),
+        zone: None,
+        client_address: String::new(),
+        peer_address: peer_address.to_owned(),
+        http_address: String::new(),
+        witness: false,
+        feature_level: 1,
+    }
+}
+
+/// Opens a member on a store of the test's.
+pub(super) async fn open_on(store: Arc<dyn MetadataStore>, place: Place, plan: &Plan) -> Running {
+    let mut member = info(plan.id, &place.address);
+    if let Some(name) = plan.name {
+        name.clone_into(&mut member.name);
+    }
     let options = ControlOptions {
-        member: MemberInfo {
-            id: MemberId(plan.id),
-            name: format!("m{}", plan.id),
-            zone: None,
-            client_address: String::new(),
-            peer_address: place.address.clone(),
-            http_address: String::new(),
-            witness: false,
-            feature_level: 1,
-        },
+        member,
         cluster_name: plan.cluster_name.to_owned(),
         join: plan.join.clone(),
         expect: plan.expect,
-        store: Arc::new(store),
+        store,
         known_cluster: None,
         new_cluster: ClusterId(u128::from(plan.fresh) << 64 | u128::from(plan.id)),
         fresh: StartNonce(plan.fresh),

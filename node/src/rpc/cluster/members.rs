@@ -70,13 +70,8 @@ fn member(
         client_address: info.client_address.clone(),
         peer_address: info.peer_address.clone(),
         http_address: info.http_address.clone(),
-        state: match record.state {
-            MemberState::Up => v1::MemberState::Up,
-            MemberState::Down => v1::MemberState::Down,
-            MemberState::Forgotten => v1::MemberState::Forgotten,
-        }
-        .into(),
-        draining: record.draining,
+        state: state(record.state, api.control.starting().contains(&id)).into(),
+        draining: record.drains(),
         witness: info.witness,
         voter: api.control.summary().voters.contains(&id),
         control_leader: api.control.leader() == Some(id),
@@ -84,6 +79,16 @@ fn member(
         seats: holdings.seats,
         learners: holdings.learners,
         feature_level: info.feature_level,
+    }
+}
+
+/// The state as people see it; `is_starting` while the leader waits for it after a start of its own (PROTOCOL §6).
+fn state(recorded: MemberState, is_starting: bool) -> v1::MemberState {
+    match recorded {
+        MemberState::Up if is_starting => v1::MemberState::Starting,
+        MemberState::Up => v1::MemberState::Up,
+        MemberState::Down => v1::MemberState::Down,
+        MemberState::Forgotten => v1::MemberState::Forgotten,
     }
 }
 
@@ -105,4 +110,17 @@ fn holdings(cluster: &Cluster) -> BTreeMap<MemberId, Holdings> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_the_leader_still_waits_for_is_starting_and_not_up() {
+        assert_eq!(state(MemberState::Up, true), v1::MemberState::Starting);
+        assert_eq!(state(MemberState::Up, false), v1::MemberState::Up);
+        // The judgement came while this member had not heard of it.
+        assert_eq!(state(MemberState::Down, true), v1::MemberState::Down);
+    }
 }

@@ -20,9 +20,10 @@ pub(super) fn status(api: &Api) -> v1::GetStatusResponse {
         .values()
         .filter(|r| r.state != MemberState::Forgotten)
         .collect();
+    let starting = api.control.starting();
     let up = living
         .iter()
-        .filter(|record| record.state == MemberState::Up)
+        .filter(|record| record.is_up() && !starting.contains(&record.info.id))
         .count();
     let leader = api.control.leader();
     v1::GetStatusResponse {

@@ -60,6 +60,10 @@ fn encode(command: &Command) -> WireCommand {
             member: member.0,
             draining: *draining,
         }),
+        Command::Leave { member, start } => WireCommand::Leave(wire::MemberProcess {
+            member: member.0,
+            start: start.get(),
+        }),
         Command::CreateExecutor { config } => WireCommand::CreateExecutor(config.into()),
         Command::UpdateExecutor { config } => WireCommand::UpdateExecutor(config.into()),
         Command::DeleteExecutor { name } => WireCommand::DeleteExecutor(wire::DeleteExecutor {
@@ -121,6 +125,7 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
             member: MemberId(drain.member),
             draining: drain.draining,
         },
+        WireCommand::Leave(process) => leave_of(process),
         WireCommand::CreateExecutor(config) => Command::CreateExecutor {
             config: config.try_into()?,
         },
@@ -172,6 +177,11 @@ fn process(member: MemberId, start: StartNonce) -> wire::MemberProcess {
         member: member.0,
         start: start.get(),
     }
+}
+
+fn leave_of(process: wire::MemberProcess) -> Command {
+    let (member, start) = process_of(process);
+    Command::Leave { member, start }
 }
 
 fn process_of(message: wire::MemberProcess) -> (MemberId, StartNonce) {

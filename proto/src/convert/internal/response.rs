@@ -1,7 +1,9 @@
 //! Answers to commands of the control plane.
 
 use ringhold_control::{Refused, Response};
-use ringhold_types::{ConfigurationVersion, ExecutorId, Generation, Incarnation, PartitionKey};
+use ringhold_types::{
+    ConfigurationVersion, ExecutorId, Generation, Incarnation, MemberId, PartitionKey,
+};
 
 use super::partition;
 use crate::convert::ConversionError;
@@ -80,6 +82,10 @@ impl From<&Refused> for wire::Refused {
             Refused::Forbidden { rule } => Why::Forbidden(rule.clone().into_owned()),
             Refused::Unknown => Why::Unknown(wire::RefusedPlainly {}),
             Refused::Identity { reason } => Why::Identity(reason.clone()),
+            Refused::NameInUse { name, member } => Why::NameInUse(wire::RefusedNameInUse {
+                name: name.clone(),
+                member: member.0,
+            }),
             Refused::ExecutorDiffers { setting } => {
                 Why::ExecutorDiffers(setting.clone().into_owned())
             }
@@ -108,6 +114,10 @@ impl TryFrom<wire::Refused> for Refused {
             Why::Forbidden(rule) => Self::Forbidden { rule: rule.into() },
             Why::Unknown(wire::RefusedPlainly {}) => Self::Unknown,
             Why::Identity(reason) => Self::Identity { reason },
+            Why::NameInUse(taken) => Self::NameInUse {
+                name: taken.name,
+                member: MemberId(taken.member),
+            },
             Why::ExecutorDiffers(setting) => Self::ExecutorDiffers {
                 setting: setting.into(),
             },
