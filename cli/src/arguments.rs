@@ -379,6 +379,9 @@ pub enum MemberCommand {
         /// End a drain that was begun.
         #[arg(long)]
         undo: bool,
+        /// Wait until the member has nothing left, at most this long (a day at most); the drain goes on after it.
+        #[arg(long, value_parser = duration::parse, conflicts_with = "undo")]
+        drain_timeout: Option<Duration>,
     },
     /// State that a member will not come back.
     Forget {
@@ -493,7 +496,7 @@ mod tests {
     use super::*;
 
     /// Every leaf of the tree with arguments that it needs.
-    const LEAVES: [&str; 22] = [
+    const LEAVES: [&str; 23] = [
         "server",
         "dev",
         "demo",
@@ -509,6 +512,7 @@ mod tests {
         "executor get a",
         "member ls",
         "member drain m1",
+        "member drain m1 --drain-timeout 30s",
         "member forget m1",
         "partition ls",
         "partition owner --key k",

@@ -218,7 +218,7 @@ fn exit_of(code: ErrorCode) -> Exit {
         | ErrorCode::ExecutorNotFound
         | ErrorCode::NotFound => Exit::NotFound,
         ErrorCode::Unavailable | ErrorCode::NotPrimary | ErrorCode::NotReady => Exit::CannotConnect,
-        ErrorCode::DeadlineExceeded => Exit::TimedOut,
+        ErrorCode::DeadlineExceeded | ErrorCode::DrainTimeout => Exit::TimedOut,
         ErrorCode::FailedPrecondition
         | ErrorCode::Fenced
         | ErrorCode::WrongCluster
@@ -273,6 +273,9 @@ fn advice_of(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => "correct it, and try again",
         ErrorCode::DeadlineExceeded => {
             "wait longer (--timeout), or look at the task with `ringhold task get`"
+        }
+        ErrorCode::DrainTimeout => {
+            "the drain goes on: see `ringhold member ls`, drain again to wait on, or end it with --undo"
         }
         ErrorCode::FailedPrecondition => "the message says what has to happen before",
         ErrorCode::TooManyWaiters => "wait for fewer tasks at once",

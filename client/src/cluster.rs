@@ -1,11 +1,14 @@
 //! The cluster as operators see it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
-use ringhold_proto::convert::{cluster_from_bytes, unix_from_timestamp};
+use ringhold_proto::convert::{cluster_from_bytes, duration_from_millis, unix_from_timestamp};
 use ringhold_proto::v1;
-use ringhold_types::{ClusterId, ExecutorConfig, Generation, MemberId, Sequence, Term, UnixMillis};
+use ringhold_types::{
+    ClusterId, ExecutorConfig, Generation, MemberId, Millis, Sequence, Term, UnixMillis,
+};
 
 use crate::Client;
 use crate::connections::cluster_service;
@@ -259,14 +262,47 @@ impl Cluster {
             cluster_id: self.cluster_id(),
             member: member.to_owned(),
             undo,
+            wait: None,
         };
+        self.drain_member(request, Duration::ZERO).await
+    }
+
+    /// Begins the drain of a member and waits until it leads nothing and holds no copy that counts, at most `within` (a day
+    /// at most). `member` is its name or its identity as printed.
+    ///
+    /// # Errors
+    /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`) what is left, and the drain
+    /// goes on; others as of [`Self::drain`].
+    pub async fn drain_within(
+        &self,
+        member: &str,
+        within: Duration,
+    ) -> Result<MemberInfo, RequestError> {
+        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let request = v1::DrainMemberRequest {
+            cluster_id: self.cluster_id(),
+            member: member.to_owned(),
+            undo: false,
+            wait: Some(duration_from_millis(Millis(millis))),
+        };
+        self.drain_member(request, within).await
+    }
+
+    /// Asks for a drain; a try may take `wait` longer than other requests.
+    async fn drain_member(
+        &self,
+        request: v1::DrainMemberRequest,
+        wait: Duration,
+    ) -> Result<MemberInfo, RequestError> {
         let send = |attempt: Try| {
             let request = request.clone();
             async move { cluster_service(attempt.channel).drain_member(request).await }
         };
-        Ok(MemberInfo::from_wire(
-            self.ask(send).await?.member.unwrap_or_default(),
-        ))
+        let mut asking = Asking::call(None, limits::REQUEST_DEADLINE.saturating_add(wait));
+        asking.budget = asking.budget.saturating_add(wait);
+        let answer = self.client.shared.ask(&asking, send).await;
+        let answer = answer.map_err(NoAnswer::into_request_error)?;
+        Ok(MemberInfo::from_wire(answer.member.unwrap_or_default()))
     }
 
     /// States that a member will not come back. `process_ended` is the operator's word that its process has ended,

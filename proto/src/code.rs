@@ -29,6 +29,12 @@ pub const WOULD_LOSE: &str = "would_lose";
 /// Metadata of a refused ForgetMember: how many partitions would be lost, a decimal number.
 pub const WOULD_LOSE_PARTITIONS: &str = "would_lose_partitions";
 
+/// Metadata of DRAIN_TIMEOUT: partitions that the draining member still leads, a decimal number.
+pub const LEFT_PRIMARIES: &str = "left_primaries";
+
+/// Metadata of DRAIN_TIMEOUT: partitions of which the draining member still holds a required copy, a decimal number.
+pub const LEFT_SEATS: &str = "left_seats";
+
 /// When to retry if nothing better is known: one heartbeat, in which a new primary can have been named.
 pub const RETRY_AFTER_DEFAULT: Millis = limits::HEARTBEAT;
 
@@ -179,7 +185,7 @@ pub const fn grpc_code(code: ErrorCode) -> Code {
         ErrorCode::TooLarge | ErrorCode::InvalidArgument | ErrorCode::InvalidConfiguration => {
             Code::InvalidArgument
         }
-        ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorCode::DeadlineExceeded | ErrorCode::DrainTimeout => Code::DeadlineExceeded,
         ErrorCode::NotAllowed => Code::PermissionDenied,
         ErrorCode::Internal => Code::Internal,
     }
@@ -289,7 +295,7 @@ mod tests {
     use super::*;
 
     /// The promised codes: name, gRPC code, whether RetryInfo is always there.
-    const TABLE: [(&str, Code, bool); 28] = [
+    const TABLE: [(&str, Code, bool); 29] = [
         ("EXECUTOR_FULL", Code::ResourceExhausted, true),
         ("TOO_MANY_WAITERS", Code::ResourceExhausted, true),
         ("DISK_FULL", Code::ResourceExhausted, true),
@@ -316,6 +322,7 @@ mod tests {
         ("INVALID_ARGUMENT", Code::InvalidArgument, false),
         ("INVALID_CONFIGURATION", Code::InvalidArgument, false),
         ("DEADLINE_EXCEEDED", Code::DeadlineExceeded, false),
+        ("DRAIN_TIMEOUT", Code::DeadlineExceeded, false),
         ("NOT_ALLOWED", Code::PermissionDenied, false),
         ("INTERNAL", Code::Internal, false),
     ];

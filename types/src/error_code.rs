@@ -39,6 +39,8 @@ pub enum ErrorCode {
     InvalidArgument,
     /// The caller's deadline ran out while waiting.
     DeadlineExceeded,
+    /// A drain is not over within the time that its operator gave it; it goes on.
+    DrainTimeout,
     /// The task cannot be changed any more, or not yet.
     FailedPrecondition,
     /// It was decided under a term, version or lease that is not the newest any more.
@@ -63,7 +65,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ExecutorFull,
         Self::NotPrimary,
         Self::Unavailable,
@@ -82,6 +84,7 @@ impl ErrorCode {
         Self::TooLarge,
         Self::InvalidArgument,
         Self::DeadlineExceeded,
+        Self::DrainTimeout,
         Self::FailedPrecondition,
         Self::Fenced,
         Self::TooManyWaiters,
@@ -116,6 +119,7 @@ impl ErrorCode {
             Self::TooLarge => "TOO_LARGE",
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::DrainTimeout => "DRAIN_TIMEOUT",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Fenced => "FENCED",
             Self::TooManyWaiters => "TOO_MANY_WAITERS",

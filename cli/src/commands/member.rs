@@ -19,13 +19,16 @@ pub(super) async fn run(command: MemberCommand, format: Format) -> Result<Exit, 
             server,
             member,
             undo,
+            drain_timeout,
         } => {
-            let member = connect(&server)
-                .await?
-                .cluster()
-                .drain(&member, undo)
-                .await?;
-            if member.draining {
+            let cluster = connect(&server).await?.cluster();
+            let member = match drain_timeout {
+                Some(within) => cluster.drain_within(&member, within).await?,
+                None => cluster.drain(&member, undo).await?,
+            };
+            if drain_timeout.is_some() {
+                output::say("the drain is over: the member can be stopped");
+            } else if member.draining {
                 output::say(
                     "the drain has begun; it is over when the member leads nothing and has no seat",
                 );

@@ -3,6 +3,7 @@
 mod absence;
 mod codes;
 mod discovery;
+mod draining;
 mod failing;
 mod pages;
 mod stopping;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ringhold_control::{Command, MemberState, Refused, Response};
-use ringhold_proto::code::{WOULD_LOSE, WOULD_LOSE_PARTITIONS};
+use ringhold_proto::code::{LEFT_PRIMARIES, LEFT_SEATS, WOULD_LOSE, WOULD_LOSE_PARTITIONS};
+use ringhold_proto::convert::millis_from_duration;
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::{ErrorCode, ExecutorConfig, MemberId, PartitionKey};
 
@@ -17,12 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Most bytes of the names of partitions in an error: it travels in a header, of which clients take 16 KiB, and in base 64.
 const WOULD_LOSE_BYTES_MAX: usize = 4096;
 
-/// Begins or ends a drain.
+/// Longest that a call waits for the end of a drain: large copies take hours, and a vanished operator's call must end.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Begins or ends a drain, and waits for its end if asked to.
 pub(super) async fn drain(
     api: &Api,
     request: v1::DrainMemberRequest,
 ) -> Result<v1::DrainMemberResponse, ApiError> {
     api.check_cluster(request.cluster_id.as_deref())?;
+    let wait = wait_of(&request)?;
     let member = find(api, &request.member).await?;
     let draining = !request.undo;
     propose(api, Command::Drain { member, draining }).await?;
@@ -35,9 +40,62 @@ pub(super) async fn drain(
         let message = "the drain is on record, but this member is behind; see `ringhold member ls`";
         return Err(api_error(ErrorCode::Unavailable, message));
     }
+    if let Some(wait) = wait {
+        until_drained(api, member, &request.member, wait).await?;
+    }
     Ok(v1::DrainMemberResponse {
         member: members::member_named(api, &request.member),
     })
+}
+
+/// How long the caller wants to wait for the end of the drain.
+fn wait_of(request: &v1::DrainMemberRequest) -> Result<Option<Duration>, ApiError> {
+    let Some(wait) = &request.wait else {
+        return Ok(None);
+    };
+    let refuse = |message: &str| Err(api_error(ErrorCode::InvalidArgument, message));
+    if request.undo {
+        return refuse("a drain that is ended is not waited for; state `undo` or `wait`");
+    }
+    let wait = Duration::from_millis(millis_from_duration("wait", wait)?.0);
+    if wait > DRAIN_WAIT_MAX {
+        return refuse("a drain is waited for at most a day; ask again after that");
+    }
+    Ok(Some(wait))
+}
+
+/// Waits until the member leads nothing and has no seat. The drain itself knows no end of time: what is left after `wait`
+/// goes on moving, and the answer says how much that is.
+async fn until_drained(
+    api: &Api,
+    member: MemberId,
+    name: &str,
+    wait: Duration,
+) -> Result<(), ApiError> {
+    let mut view = api.driver.watch();
+    let drained = view.wait_for(|view| members::left_of(&view.cluster, member) == (0, 0));
+    match tokio::time::timeout(wait, drained).await {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(_)) => {
+            let message = "this member stops; ask another one, the drain goes on";
+            return Err(api_error(ErrorCode::Unavailable, message));
+        }
+        Err(_) => {}
+    }
+    let cluster = api.cluster();
+    let (primaries, seats) = members::left_of(&cluster, member);
+    let still = cluster.members().get(&member).is_some_and(|it| it.draining);
+    if !still {
+        let message = format!("the drain of {name} was ended by somebody else");
+        return Err(api_error(ErrorCode::FailedPrecondition, message));
+    }
+    let message = format!(
+        "{name} still leads {primaries} partitions and holds a required copy of {seats}; it goes on draining. Drain it again \
+         to wait on, see `ringhold member ls`, or end the drain with `ringhold member drain {name} --undo`"
+    );
+    Err(api_error(ErrorCode::DrainTimeout, message)
+        .with_metadata(LEFT_PRIMARIES, primaries.to_string())
+        .with_metadata(LEFT_SEATS, seats.to_string()))
 }
 
 /// Takes a member out for good.

@@ -92,6 +92,12 @@ fn state(recorded: MemberState, is_starting: bool) -> v1::MemberState {
     }
 }
 
+/// Partitions that a member leads, and those of which it has a seat.
+pub(super) fn left_of(cluster: &Cluster, member: MemberId) -> (u32, u32) {
+    let held = holdings(cluster).get(&member).copied().unwrap_or_default();
+    (held.primaries, held.seats)
+}
+
 fn holdings(cluster: &Cluster) -> BTreeMap<MemberId, Holdings> {
     let mut all: BTreeMap<MemberId, Holdings> = BTreeMap::new();
     for partition in cluster
