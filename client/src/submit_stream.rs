@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use ringhold_proto::v1;
 use tokio::sync::{mpsc, oneshot};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
@@ -19,11 +20,13 @@ pub(crate) type Answer = Result<v1::Receipt, Miss>;
 /// A stream of submits to one member.
 #[derive(Debug)]
 pub(crate) struct SubmitStream {
-    outbound: mpsc::Sender<v1::SubmitStreamRequest>,
+    /// Numbers of submits to send, in order; what is to be sent lies with the pending ones.
+    outbound: mpsc::Sender<u64>,
     pending: Arc<Pending>,
 }
 
-/// Submits on their way; `None` once the stream has ended. Bounded, since each has a permit of the client.
+/// Submits on their way; `None` once the stream has ended. Bounded, since each has a permit of the client, by number and by
+/// bytes, for as long as it is among them.
 #[derive(Debug)]
 struct Pending(Mutex<Option<Waiting>>);
 
@@ -31,9 +34,12 @@ struct Pending(Mutex<Option<Waiting>>);
 struct Waiting {
     last: u64,
     answers: BTreeMap<u64, oneshot::Sender<Answer>>,
+    /// What the connection has not taken yet: a member that does not read takes nothing.
+    requests: BTreeMap<u64, v1::SubmitStreamRequest>,
 }
 
-/// A place among the pending submits, given up when dropped: a caller that no longer waits leaves nothing behind.
+/// A place among the pending submits, given up when dropped: a caller that no longer waits leaves nothing behind, neither its
+/// place nor its task, whether the member reads or not. (What the connection has taken is bounded by its own buffer.)
 struct Ticket<'a> {
     pending: &'a Pending,
     number: u64,
@@ -43,6 +49,7 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if let Some(waiting) = &mut *self.pending.lock() {
             waiting.answers.remove(&self.number);
+            waiting.requests.remove(&self.number);
         }
     }
 }
@@ -52,6 +59,7 @@ impl SubmitStream {
     pub(crate) fn open(channel: Channel) -> Self {
         let (outbound, requests) = mpsc::channel(limits::STREAM_QUEUE);
         let pending = Arc::new(Pending(Mutex::new(Some(Waiting::default()))));
+        let requests = ReceiverStream::new(requests);
         tokio::spawn(read_answers(channel, requests, pending.clone()));
         Self { outbound, pending }
     }
@@ -62,13 +70,12 @@ impl SubmitStream {
     }
 
     /// Sends one submit and waits for its answer. Dropping the future takes nothing back.
-    pub(crate) async fn submit(&self, mut request: v1::SubmitStreamRequest) -> Answer {
+    pub(crate) async fn submit(&self, request: v1::SubmitStreamRequest) -> Answer {
         let ended = || Err(Miss::Unanswered("the stream has ended".to_owned()));
-        let Some((ticket, answer)) = self.pending.enter() else {
+        let Some((ticket, answer)) = self.pending.enter(request) else {
             return ended();
         };
-        request.correlation_id = ticket.number;
-        if self.outbound.send(request).await.is_err() {
+        if self.outbound.send(ticket.number).await.is_err() {
             return ended();
         }
         answer.await.unwrap_or_else(|_| ended())
@@ -80,19 +87,25 @@ impl Pending {
         self.0.lock().expect("no panic while held")
     }
 
-    fn enter(&self) -> Option<(Ticket<'_>, oneshot::Receiver<Answer>)> {
+    fn enter(
+        &self,
+        mut request: v1::SubmitStreamRequest,
+    ) -> Option<(Ticket<'_>, oneshot::Receiver<Answer>)> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         let waiting = waiting.as_mut()?;
         waiting.last += 1;
-        waiting.answers.insert(waiting.last, sender);
-        Some((
-            Ticket {
-                pending: self,
-                number: waiting.last,
-            },
-            receiver,
-        ))
+        let number = waiting.last;
+        request.correlation_id = number;
+        waiting.answers.insert(number, sender);
+        waiting.requests.insert(number, request);
+        let pending = self;
+        Some((Ticket { pending, number }, receiver))
+    }
+
+    /// What the connection is to send next under a number; nothing if its caller has given up.
+    fn take(&self, number: u64) -> Option<v1::SubmitStreamRequest> {
+        self.lock().as_mut()?.requests.remove(&number)
     }
 
     fn answer(&self, response: v1::SubmitStreamResponse) {
@@ -126,14 +139,12 @@ impl Drop for EndOnDrop {
     }
 }
 
-async fn read_answers(
-    channel: Channel,
-    requests: mpsc::Receiver<v1::SubmitStreamRequest>,
-    pending: Arc<Pending>,
-) {
+async fn read_answers(channel: Channel, numbers: ReceiverStream<u64>, pending: Arc<Pending>) {
+    let source = pending.clone();
+    let requests = numbers.filter_map(move |number| source.take(number));
     let pending = EndOnDrop(pending);
     let mut service = executor_service(channel);
-    let mut answers = match service.submit_stream(ReceiverStream::new(requests)).await {
+    let mut answers = match service.submit_stream(requests).await {
         Ok(response) => response.into_inner(),
         Err(status) => return pending.0.end(&Miss::from(status)),
     };

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub struct Member {
     pub on_submit: Mutex<VecDeque<OnSubmit>>,
     pub on_retrieve: Mutex<VecDeque<OnRetrieve>>,
     pub on_cancel: Mutex<VecDeque<OnRetrieve>>,
+    /// Whether streams of submits that are opened now are never read.
+    pub reads_nothing: AtomicBool,
     pub cluster: Arc<Cluster>,
 }
 
@@ -159,6 +161,7 @@ async fn serve(cluster: Arc<Cluster>) -> Arc<Member> {
         on_submit: Mutex::default(),
         on_retrieve: Mutex::default(),
         on_cancel: Mutex::default(),
+        reads_nothing: AtomicBool::new(false),
         cluster,
     });
     let counted = member.clone();
@@ -308,7 +311,13 @@ impl ExecutorService for Service {
         let mut requests = request.into_inner();
         let (answers, stream) = mpsc::channel(1024);
         let member = self.0.clone();
+        let reads_nothing = self.0.reads_nothing.load(Ordering::SeqCst);
         tokio::spawn(async move {
+            if reads_nothing {
+                // Held, not read, until the client breaks the connection off.
+                let (_requests, _answers) = (requests, answers);
+                return std::future::pending::<()>().await;
+            }
             while let Ok(Some(request)) = requests.message().await {
                 let (member, answers) = (member.clone(), answers.clone());
                 tokio::spawn(async move {
