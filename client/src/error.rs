@@ -55,9 +55,11 @@ impl BuildError {
 /// Why a submit has no receipt.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The partition is full; nothing is stored.
-    #[error("the partition is full")]
+    /// The partition is full, or a member that holds it; nothing is stored.
+    #[error("not stored, since there is no room: {message}")]
     Full {
+        /// What the member said: what is full, and what to do.
+        message: String,
         /// The partition, where it is known.
         partition: Option<PartitionNumber>,
         /// When there may be room.

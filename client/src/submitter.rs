@@ -259,6 +259,7 @@ fn error(miss: Miss, task: &v1::Task, place: Option<&Place>, progress: &Progress
         ErrorCode::ExecutorFull => {
             let partition = place.map(|place| place.partition);
             SubmitError::Full {
+                message,
                 partition,
                 retry_after,
             }

@@ -177,9 +177,11 @@ async fn a_full_partition_is_left_for_another_unless_the_callers_key_decides() {
     );
     match refused.expect_err("full") {
         SubmitError::Full {
+            message,
             partition,
             retry_after,
         } => {
+            assert_eq!(message, "scripted EXECUTOR_FULL");
             assert_eq!(partition, Some(expected));
             assert_eq!(retry_after, Some(Duration::from_secs(2)));
         }
