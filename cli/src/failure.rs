@@ -242,7 +242,8 @@ fn exit_of(code: ErrorCode) -> Exit {
 fn advice_of(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::ExecutorFull => {
-            "dispose outcomes that nobody needs, or raise the executor's capacity"
+            "dispose outcomes that nobody needs, or raise the bound that the message names: the executor's capacity, or \
+             ring-bytes-max of a member"
         }
         ErrorCode::NotPrimary | ErrorCode::Unavailable | ErrorCode::NotReady => {
             "check that members run (ringhold server, ringhold dev) and that --server or RINGHOLD__SERVER names one"

@@ -1,11 +1,13 @@
 //! Makes the checked configuration out of the tree, and reports everything that is wrong with it.
 
+use ringhold_types::limits::RING_BYTES_MIN;
 use ringhold_types::{ExecutorConfig, ExecutorName};
 
 use crate::error::Report;
 use crate::read;
 use crate::settings::{self, EXECUTOR_KEYS};
 use crate::tree::{Entry, Table};
+use crate::unit::show_size;
 use crate::{Address, Config, ExecutorTemplate, MemberConfig};
 
 /// The key under which executors stand.
@@ -18,7 +20,7 @@ pub(crate) const CLUSTER_NAME: &str = "cluster-name";
 /// The top of a configuration.
 const ROOT_KEYS: [&str; 3] = [CLUSTER_NAME, MEMBER, EXECUTORS];
 /// The settings of a member.
-pub(crate) const MEMBER_KEYS: [&str; 11] = [
+pub(crate) const MEMBER_KEYS: [&str; 12] = [
     "name",
     "zone",
     "data-dir",
@@ -28,6 +30,7 @@ pub(crate) const MEMBER_KEYS: [&str; 11] = [
     "advertise-host",
     "join",
     "expect",
+    "ring-bytes-max",
     "insecure",
     "witness",
 ];
@@ -96,10 +99,24 @@ fn read_member_setting(member: &mut MemberConfig, entry: &Entry, report: &mut Re
                 report.error(&entry.node.place, "`expect` must be at least 1, found 0");
             }
         }
+        "ring-bytes-max" => member.ring_bytes_max = ring_bytes_max(entry, report),
         "insecure" => member.insecure = read::flag(entry, report).unwrap_or_default(),
         "witness" => member.witness = read::flag(entry, report).unwrap_or_default(),
         _ => {}
     }
+}
+
+fn ring_bytes_max(entry: &Entry, report: &mut Report) -> Option<u64> {
+    let bytes = read::size(entry, report)?;
+    if bytes < RING_BYTES_MIN {
+        let message = format!(
+            "`ring-bytes-max` must be at least {} (a few of the largest tasks), found {}",
+            show_size(RING_BYTES_MIN),
+            show_size(bytes)
+        );
+        report.error(&entry.node.place, message);
+    }
+    Some(bytes)
 }
 
 fn join(entry: &Entry, report: &mut Report) -> Vec<Address> {

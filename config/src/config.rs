@@ -50,6 +50,9 @@ pub struct MemberConfig {
     pub join: Vec<Address>,
     /// How many members found a new cluster together; `None` means as many as `join` lists, at least 1.
     pub expect: Option<u32>,
+    /// Most bytes of tasks and outcomes that it holds, as a primary and as a backup, all executors together: beyond it new
+    /// tasks are refused, outcomes never. `None`: a quarter of the memory that its process may use.
+    pub ring_bytes_max: Option<u64>,
     /// Whether addresses that others can reach may be served without security.
     pub insecure: bool,
     /// Whether this member votes and holds no tasks.
@@ -68,6 +71,7 @@ impl Default for MemberConfig {
             advertise_host: None,
             join: Vec::new(),
             expect: None,
+            ring_bytes_max: None,
             insecure: false,
             witness: false,
         }

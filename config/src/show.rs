@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::settings;
+use crate::unit::show_size;
 use crate::{Config, Format, MemberConfig};
 
 /// A value to write.
@@ -130,6 +131,9 @@ fn member_settings(member: &MemberConfig) -> Settings {
     ]);
     if let Some(expect) = member.expect {
         settings.push(("expect", Shown::Number(expect.into())));
+    }
+    if let Some(bytes) = member.ring_bytes_max {
+        settings.push(("ring-bytes-max", Shown::Text(show_size(bytes))));
     }
     settings.push(("insecure", Shown::Flag(member.insecure)));
     settings.push(("witness", Shown::Flag(member.witness)));

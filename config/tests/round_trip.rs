@@ -45,6 +45,7 @@ fn member() -> impl Strategy<Value = MemberConfig> {
         text(),
         option::of(1_u32..9),
         option::of(text()),
+        option::of(16 << 20..=u64::MAX),
     );
     (addresses, flags, join, rest).prop_map(|(addresses, flags, join, rest)| MemberConfig {
         name: rest.0,
@@ -56,6 +57,7 @@ fn member() -> impl Strategy<Value = MemberConfig> {
         advertise_host: rest.4,
         join,
         expect: rest.3,
+        ring_bytes_max: rest.5,
         insecure: flags.0,
         witness: flags.1,
     })

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ringhold_ringbuffer::{Admission, InFlight, Op};
 use ringhold_types::{
-    ErrorCode, IdempotencyKey, Lsn, MemberId, Millis, Outcome, ReplicaId, RequestId, Sequence,
-    TaskSpec, WhenFull, limits,
+    ErrorCode, IdempotencyKey, Lsn, MemberId, Millis, Outcome, PartitionKey, ReplicaId, RequestId,
+    Sequence, TaskSpec, WhenFull, limits,
 };
 
 use crate::context::Context;
@@ -15,6 +15,7 @@ use crate::effect::Note;
 use crate::primary::Primary;
 use crate::request::{Asked, Reply, Request, RequestToken, Submission};
 use crate::requests::{Waiting, refused, retry_later};
+use crate::ring_bytes;
 use crate::rules::{Rule, Rules};
 
 /// Requests that one partition holds during a takeover or until there is room: more wait at their callers.
@@ -272,34 +273,64 @@ impl Primary {
         if has_full_log(core) {
             return Submitted::Waits(asked);
         }
-        let bytes = submission.task.bytes() as u64;
-        match core.ring.admission(self.accepts.in_flight(), bytes) {
-            Admission::Admit { evict } => {
+        match self.find_room(core, context, &submission.task) {
+            Ok(evict) => {
                 self.accept(core, context, token, submission, evict);
                 Submitted::Done
             }
-            Admission::Full if core.ring.limits().when_full == WhenFull::Wait => {
+            Err(lack) if core.ring.limits().when_full == WhenFull::Wait => {
+                if let Lack::Member(member) = lack {
+                    context.shared.ring_bytes.wait(core.partition, member);
+                }
                 Submitted::Waits(asked)
             }
-            Admission::Full => {
-                let text = format!("partition {} is full", core.partition);
-                context.answer(
-                    token,
-                    retry_later(ErrorCode::ExecutorFull, text, RETRY_AFTER),
-                );
+            Err(lack) => {
+                if matches!(lack, Lack::Member(_)) {
+                    context.note(Note::RingsFull(core.partition));
+                }
+                context.answer(token, lack.reply(core.partition));
                 Submitted::Done
             }
         }
     }
 
+    /// What must be evicted for a task to fit, or what has no room for it.
+    fn find_room<R: Rules>(
+        &self,
+        core: &Core,
+        context: &Context<'_, R>,
+        task: &TaskSpec,
+    ) -> Result<Vec<Sequence>, Lack> {
+        let (in_flight, bytes) = (self.accepts.in_flight(), task.bytes() as u64);
+        let taken = ring_bytes::taken_by(task);
+        let (member, room) = match full_backup(core, context) {
+            Some(backup) => (backup, taken),
+            None => {
+                let shared = &context.shared;
+                (shared.id, shared.ring_bytes.room_to_make(taken))
+            }
+        };
+        match core.ring.admission_making_room(in_flight, bytes, room) {
+            Admission::Admit { evict } => Ok(evict),
+            Admission::Full => match core.ring.admission(in_flight, bytes) {
+                Admission::Admit { .. } => Err(Lack::Member(member)),
+                Admission::Full => Err(Lack::Partition),
+            },
+        }
+    }
+
     /// What a submit is told that found no room until its deadline: in the ring, or among what waits to be committed.
-    pub(crate) fn no_room(core: &Core) -> Reply {
+    pub(crate) fn no_room<R: Rules>(core: &Core, context: &mut Context<'_, R>) -> Reply {
         if has_full_log(core) {
             let text = format!(
                 "partition {} has too many entries that are not committed yet; its backups or disks lag",
                 core.partition
             );
             return retry_later(ErrorCode::Unavailable, text, RETRY_AFTER);
+        }
+        if let Some(member) = context.shared.ring_bytes.waited_for(core.partition) {
+            context.note(Note::RingsFull(core.partition));
+            return Lack::Member(member).reply(core.partition);
         }
         let text = format!("partition {} stayed full", core.partition);
         retry_later(ErrorCode::ExecutorFull, text, RETRY_AFTER)
@@ -389,6 +420,8 @@ impl Primary {
             task: Arc::clone(&task),
             accepted_at: submission.now,
         };
+        let taken = ring_bytes::taken_by(&task);
+        context.shared.ring_bytes.add(core.partition, taken);
         let lsn = self.append(core, context, op);
         let identity = task.identity();
         let pending = PendingAccept {
@@ -567,6 +600,35 @@ fn full_disk<R: Rules>(core: &Core, context: &Context<'_, R>) -> Option<MemberId
 fn disk_full(member: MemberId) -> Reply {
     let text = format!("the disk of member {member} is nearly full; free room there, or drain it");
     retry_later(ErrorCode::DiskFull, text, RETRY_AFTER)
+}
+
+/// A backup whose rings have no room for new tasks.
+fn full_backup<R: Rules>(core: &Core, context: &Context<'_, R>) -> Option<MemberId> {
+    let seats = core.configuration.in_sync.iter();
+    let mut members = seats.map(|seat| seat.member);
+    members.find(|member| context.shared.ring_bytes.is_full_at(*member))
+}
+
+/// What has no room for a task.
+#[derive(Clone, Copy, Debug)]
+enum Lack {
+    /// The partition, by its own limits.
+    Partition,
+    /// A member, by the bound of all its rings together.
+    Member(MemberId),
+}
+
+impl Lack {
+    fn reply(self, partition: PartitionKey) -> Reply {
+        let text = match self {
+            Self::Partition => format!("partition {partition} is full"),
+            Self::Member(member) => format!(
+                "member {member} holds as many bytes of tasks and outcomes as its ring-bytes-max allows, and partition \
+                 {partition} has no retrieved outcome to give way; dispose of outcomes, raise it there, or add members"
+            ),
+        };
+        retry_later(ErrorCode::ExecutorFull, text, RETRY_AFTER)
+    }
 }
 
 /// The key is in use for another task.

@@ -17,6 +17,7 @@ use crate::message::PeerMessage;
 use crate::pool::Pools;
 use crate::request::{Reply, RequestToken};
 use crate::requests::Requests;
+use crate::ring_bytes::RingBytes;
 use crate::rules::{Rule, Rules};
 use crate::timing::Timing;
 
@@ -43,6 +44,8 @@ pub(crate) struct Shared<R> {
     pub(crate) disk_full: bool,
     /// Members that said so of theirs when they were last heard.
     pub(crate) full_disks: BTreeSet<MemberId>,
+    /// The bytes of all rings here, and their bound.
+    pub(crate) ring_bytes: RingBytes,
     /// Seats that the placement wants to leave, by partition.
     pub(crate) surplus: BTreeMap<PartitionKey, ReplicaId>,
     pub(crate) leases: Leases,

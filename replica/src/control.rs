@@ -305,6 +305,7 @@ impl<R: Rules> Member<R> {
         effects: &mut Effects,
     ) -> Option<ReplicaId> {
         let mut replica = self.replicas.remove(&partition)?;
+        self.shared.ring_bytes.set(partition, 0);
         let primary = self
             .configurations
             .get(&partition)

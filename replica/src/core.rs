@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) log: Log,
     pub(crate) ring: Ring,
     pub(crate) applied: Lsn,
+    /// What tasks take of the bound of this member's rings that are in the log and not applied.
+    unapplied_bytes: u64,
     pub(crate) commit: Lsn,
     pub(crate) durability: Durability,
     /// Whether the tail was cut at start and may have held acknowledged entries (PROTOCOL §5).
@@ -69,6 +71,14 @@ pub(crate) fn stamp_of(found: &RecoveredReplica) -> Option<Generation> {
     )
 }
 
+/// What an entry of the log takes of the bound of the member's rings until it is applied.
+fn taken_by_entry(entry: &LogEntry) -> u64 {
+    match &entry.op {
+        Op::Accept { task, .. } => crate::ring_bytes::taken_by(task),
+        _ => 0,
+    }
+}
+
 /// An empty ring of a generation.
 pub(crate) fn new_ring(generation: Generation) -> Ring {
     Ring::new(generation, first_limits())
@@ -107,6 +117,7 @@ impl Core {
             log: Log::default(),
             ring: new_ring(generation),
             applied: Lsn::ZERO,
+            unapplied_bytes: 0,
             commit: Lsn::ZERO,
             durability: Durability::new(on_disk, Lsn::ZERO),
             cut_mark: CutMark::None,
@@ -139,6 +150,7 @@ impl Core {
             log,
             ring,
             applied: found.ring_lsn,
+            unapplied_bytes: 0,
             commit: found.commit.min(last).max(found.ring_lsn),
             durability: Durability::new(true, last),
             cut_mark: CutMark::found(found.cut_mark),
@@ -146,6 +158,7 @@ impl Core {
             lease_floor: context.shared.leases.started(),
             configuration,
         };
+        core.count_unapplied();
         while core.apply_next(context).is_some() {}
         core
     }
@@ -183,6 +196,7 @@ impl Core {
     pub(crate) fn append<R: Rules>(&mut self, context: &mut Context<'_, R>, entry: LogEntry) {
         crate::invariant::check_append(self, context, &entry);
         self.last_append = Some(context.now);
+        self.unapplied_bytes += taken_by_entry(&entry);
         if entry.lsn == Lsn(1) && self.applied == Lsn::ZERO {
             self.begin_ring(context, &entry);
         }
@@ -220,9 +234,20 @@ impl Core {
         if lsn < self.log.last() {
             self.log.cut_after(lsn);
             self.durability.cut_after(lsn);
+            self.count_unapplied();
             context.note(Note::TailCut(self.partition));
         }
         true
+    }
+
+    /// What this replica takes of the bound of its member's rings.
+    pub(crate) fn footprint(&self) -> u64 {
+        self.ring.footprint() + self.unapplied_bytes
+    }
+
+    fn count_unapplied(&mut self) {
+        let entries = self.log.entries().filter(|it| it.lsn > self.applied);
+        self.unapplied_bytes = entries.map(taken_by_entry).sum();
     }
 
     /// Applies the next committed entry.
@@ -246,6 +271,7 @@ impl Core {
         let applied = self.ring.apply_with(&entry, quirks);
         crate::invariant::check_time(self, context, before, &entry);
         self.applied = entry.lsn;
+        self.unapplied_bytes = self.unapplied_bytes.saturating_sub(taken_by_entry(&entry));
         if let Applied::TermStarted { lost: Some(_) } = &applied {
             context.note(Note::Lost(self.partition));
         }
@@ -263,6 +289,7 @@ impl Core {
         self.ring = ring;
         self.log = Log::after(lsn, term);
         self.applied = lsn;
+        self.unapplied_bytes = 0;
         self.commit = lsn;
         self.last_append = Some(context.now);
         self.durability = Durability::new(self.durability.on_disk(), Lsn::ZERO);

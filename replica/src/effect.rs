@@ -152,6 +152,8 @@ pub enum Note {
     WaitedForLease(PartitionKey),
     /// A submit was refused for too few copies.
     TooFewCopies(PartitionKey),
+    /// A submit was refused because a member's rings hold as many bytes as they may together.
+    RingsFull(PartitionKey),
     /// A submit found its task already stored.
     DuplicateFound(PartitionKey),
     /// A task ran again because a member died under it.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(doc)]
+use ringhold_ringbuffer::Ring;
 use ringhold_types::{
     AttemptToken, Configuration, ControlIndex, ErrorCode, MemberId, PartitionKey, StartNonce, Tick,
 };
@@ -20,6 +22,7 @@ use crate::renewal::Renewals;
 use crate::replica::{Replica, Role, fence_of};
 use crate::request::{Asked, Reply, RequestToken};
 use crate::requests::{Requests, Waiting, not_primary, refused, retry_later};
+use crate::ring_bytes::RingBytes;
 use crate::rules::{Rule, Rules};
 use crate::schedule::Turn;
 use crate::timing::Timing;
@@ -41,6 +44,8 @@ pub struct MemberOptions<R> {
     pub timing: Timing,
     /// Whether the tail of the disk was cut, and replicas that are not among the recovered ones may have been in it whole.
     pub unlisted_cut: bool,
+    /// Most bytes of all rings held here together ([`Ring::footprint`]): beyond it new tasks are refused, ends never.
+    pub ring_bytes_max: u64,
 }
 
 /// One member's share of the replication protocol. A value: it can be cloned, compared and replayed.
@@ -87,6 +92,7 @@ impl<R: Rules> Member<R> {
             drains: false,
             disk_full: false,
             full_disks: BTreeSet::new(),
+            ring_bytes: RingBytes::new(options.ring_bytes_max),
             surplus: BTreeMap::new(),
             leases: Leases::new(started),
             requests: Requests::default(),
@@ -196,6 +202,7 @@ impl<R: Rules> Member<R> {
         for partition in touched {
             self.settle(now, partition, effects);
         }
+        self.dirty.extend(self.shared.ring_bytes.take_freed());
         crate::invariant::check_sent(&self.shared, effects);
         self.stopped |= effects.fatal.is_some();
     }
@@ -261,6 +268,8 @@ impl<R: Rules> Member<R> {
         let here = self.with_replica(now, partition, effects, |replica, context| {
             replica.flush(context);
             deadline = replica.deadline(context);
+            let bytes = replica.core.footprint();
+            context.shared.ring_bytes.set(partition, bytes);
             crate::invariant::check(replica, context);
         });
         if !was_dirty {
@@ -353,6 +362,7 @@ impl<R: Rules> Member<R> {
         } else {
             self.shared.full_disks.remove(&from);
         }
+        self.shared.ring_bytes.heard(from, heartbeat.rings_full);
         let known = self.shared.starts.get(&from);
         if known.is_some_and(|start| {
             *start != heartbeat.start && heartbeat.applied < self.shared.control
@@ -415,6 +425,7 @@ impl<R: Rules> Member<R> {
                 sent: now,
                 applied: self.shared.control,
                 disk_full: self.shared.disk_full,
+                rings_full: self.shared.ring_bytes.is_nearly_full(),
             };
             effects
                 .send
@@ -546,7 +557,7 @@ impl<R: Rules> Member<R> {
                 };
                 primary.forget_request(token, &open.waiting);
                 if matches!(open.waiting, Waiting::Room) {
-                    reply = Primary::no_room(&replica.core);
+                    reply = Primary::no_room(&replica.core, context);
                 }
                 if let Waiting::Parked(sequence) = open.waiting
                     && primary.may_answer(&replica.core, context)

@@ -45,6 +45,8 @@ pub struct Heartbeat {
     pub applied: ControlIndex,
     /// The sender's disk is nearly full: it takes no new tasks.
     pub disk_full: bool,
+    /// The sender's rings hold nearly as many bytes as they may together: it takes no new tasks.
+    pub rings_full: bool,
 }
 
 /// "You have my lease, counted from `sent`".

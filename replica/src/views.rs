@@ -96,6 +96,12 @@ impl<R: Rules> Member<R> {
         self.replicas.values().any(marked) || self.recovered.values().any(|it| it.cut_mark)
     }
 
+    /// Bytes of all rings here, and how many they may be.
+    #[must_use]
+    pub const fn ring_bytes(&self) -> (u64, u64) {
+        (self.shared.ring_bytes.held(), self.shared.ring_bytes.most())
+    }
+
     /// How many requests are open.
     #[must_use]
     pub fn open_requests(&self) -> usize {

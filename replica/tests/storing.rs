@@ -71,6 +71,7 @@ fn replicas_of_a_deleted_executor_are_forgotten() {
         rules: Sound,
         timing: Timing::default(),
         unlisted_cut: false,
+        ring_bytes_max: u64::MAX,
     };
     let mut member = Member::new(options, found, world.now);
     let mut effects = Effects::default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ringhold_types::limits::ENTRY_BYTES;
 use ringhold_types::{Sequence, WhenFull};
 
 use crate::Ring;
@@ -34,17 +35,20 @@ pub enum Admission {
 struct Excess {
     entries: u64,
     bytes: u64,
+    /// What the members that hold this ring need beside: bytes and [`ENTRY_BYTES`] of each entry.
+    room: u64,
 }
 
 impl Excess {
     const fn is_none(self) -> bool {
-        self.entries == 0 && self.bytes == 0
+        self.entries == 0 && self.bytes == 0 && self.room == 0
     }
 
     fn less(self, entries: u64, bytes: u64) -> Self {
         Self {
             entries: self.entries.saturating_sub(entries),
             bytes: self.bytes.saturating_sub(bytes),
+            room: self.room.saturating_sub(bytes + entries * ENTRY_BYTES),
         }
     }
 }
@@ -55,6 +59,18 @@ impl Ring {
     /// [`WhenFull::Overwrite`], oldest first; unfinished tasks never.
     #[must_use]
     pub fn admission(&self, in_flight: InFlight<'_>, bytes: u64) -> Admission {
+        self.admission_making_room(in_flight, bytes, 0)
+    }
+
+    /// As [`Ring::admission`], and the task is to make `room` beside: as many bytes, each entry's [`ENTRY_BYTES`] included,
+    /// leave this ring for it, because a member that holds it has no more room for its rings together.
+    #[must_use]
+    pub fn admission_making_room(
+        &self,
+        in_flight: InFlight<'_>,
+        bytes: u64,
+        room: u64,
+    ) -> Admission {
         if !self.has_sequences(in_flight.accepts) {
             return Admission::Full;
         }
@@ -64,6 +80,7 @@ impl Ring {
         let excess = Excess {
             entries: entries.saturating_add(1).saturating_sub(limits.capacity),
             bytes: held.saturating_add(bytes).saturating_sub(limits.bytes),
+            room,
         };
         if excess.is_none() {
             return Admission::Admit { evict: Vec::new() };
@@ -80,7 +97,11 @@ impl Ring {
                 continue;
             }
             let bytes = entry.bytes();
-            excess = excess.less(1, bytes);
+            // The room that those in flight make is that of the tasks that they were named for.
+            excess = Excess {
+                room: excess.room,
+                ..excess.less(1, bytes)
+            };
             let side = if entry.retrieved {
                 &mut retrieved
             } else {

@@ -94,6 +94,11 @@ impl Grace {
         self.order.len()
     }
 
+    /// Bytes of what is kept.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(gone) = self
             .order

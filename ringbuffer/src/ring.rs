@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ringhold_types::limits::ENTRY_BYTES;
 use ringhold_types::{Generation, IdempotencyKey, Outcome, RequestId, RingTime, Sequence};
 
 use crate::dedup::Keys;
@@ -121,6 +122,14 @@ impl Ring {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that count towards the bound of a member's rings together: those of the live entries and of outcomes kept
+    /// aside after a destructive read, and [`ENTRY_BYTES`] for each of either.
+    #[must_use]
+    pub fn footprint(&self) -> u64 {
+        let entries = self.undisposed() + self.grace.len() as u64;
+        self.bytes + self.grace.bytes() + entries * ENTRY_BYTES
     }
 
     /// The live entries in the order of their sequences.

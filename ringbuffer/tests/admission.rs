@@ -119,6 +119,31 @@ fn bytes_are_bounded_as_well_as_entries() {
 }
 
 #[test]
+fn a_task_that_must_make_room_takes_that_of_retrieved_outcomes() {
+    let (log, [unread, late, early, _]) = full_log(WhenFull::Reject);
+    let none = BTreeSet::new();
+    let admission = |log: &Log, room| {
+        let in_flight = in_flight(0, &none);
+        log.ring.admission_making_room(in_flight, TASK_BYTES, room)
+    };
+    assert_eq!(admission(&log, 1_024), admit(&[early]));
+    assert_eq!(admission(&log, 1_100), admit(&[early, late]));
+    assert_eq!(admission(&log, 3_000), Admission::Full);
+    let (log, _) = full_log(WhenFull::Overwrite);
+    assert_eq!(admission(&log, 3_000), admit(&[early, late, unread]));
+    assert_eq!(admission(&log, 4_000), Admission::Full);
+}
+
+#[test]
+fn room_that_an_eviction_in_flight_makes_is_not_given_twice() {
+    let (log, [_, late, early, _]) = full_log(WhenFull::Reject);
+    let evictions = BTreeSet::from([early]);
+    let in_flight = in_flight(0, &evictions);
+    let admission = log.ring.admission_making_room(in_flight, TASK_BYTES, 1_000);
+    assert_eq!(admission, admit(&[late]));
+}
+
+#[test]
 fn an_accept_that_was_admitted_is_never_refused_even_over_the_limits() {
     let mut log = log_with(WhenFull::Reject);
     for key in ["a", "b", "c", "d"] {

@@ -29,6 +29,16 @@ pub const ATTEMPT_HISTORY_MAX: usize = 16;
 pub const DURABILITY_MAX: u32 = 6;
 /// Most bytes of live entries in one partition, whatever `capacity` says.
 pub const PARTITION_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What an entry costs a member beside its bytes of variable length, in bytes: its record, its places in the indices of ring
+/// and log, and room for an outcome of a few hundred bytes. So the bound of a member's rings holds many small tasks, too.
+pub const ENTRY_BYTES: u64 = 1024;
+/// Bytes of the rings that a member holds, all partitions together, if neither its configuration nor the machine says how many.
+pub const RING_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
+/// Least bound of the bytes of a member's rings: below it not one task of the largest size would be sure of its place.
+pub const RING_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Part of that bound (a sixteenth) that a backup keeps free when it says that it is full: what is under way to it by the time
+/// its primaries hear of it, a heartbeat later, finds room there.
+pub const RING_BYTES_SPARE_PART: u64 = 16;
 /// Most entries one prepare message carries: larger ones add latency, hardly throughput (dependencies.md §4).
 pub const PREPARE_ENTRIES_MAX: usize = 256;
 /// Most payload bytes one prepare message carries (a single larger entry still travels, alone).

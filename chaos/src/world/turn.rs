@@ -42,6 +42,7 @@ impl World {
             rules: self.sabotage.rules(self.watch),
             timing: self.plan.timing,
             unlisted_cut,
+            ring_bytes_max: u64::MAX,
         };
         let next_notice = host.applied.saturating_sub(1);
         host.process = Some(Process {

@@ -113,6 +113,9 @@ pub(super) fn builder(config: &Config) -> Result<MemberBuilder, Failure> {
     if let Some(zone) = &member.zone {
         builder = builder.zone(zone);
     }
+    if let Some(bytes) = member.ring_bytes_max {
+        builder = builder.ring_bytes_max(bytes);
+    }
     if let Some(host) = &member.advertise_host {
         builder = builder.advertise_host(host);
     }

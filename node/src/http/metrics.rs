@@ -49,7 +49,7 @@ pub(super) fn render(readiness: &Readiness) -> String {
 }
 
 /// What is so now.
-fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 8] {
+fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 10] {
     let ready = u64::from(readiness.reasons().is_empty());
     let leads = u64::from(readiness.control().is_some_and(ControlPlane::is_leader));
     let taking_over = view.taking_over.len() as u64;
@@ -87,6 +87,16 @@ fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 8] {
             view.waiters as u64,
         ),
         gauge(
+            "ringhold_ring_bytes",
+            "Bytes of tasks and outcomes held here, as a primary and as a backup",
+            view.ring_bytes,
+        ),
+        gauge(
+            "ringhold_ring_bytes_max",
+            "How many they may be; beyond, new tasks are refused",
+            view.ring_bytes_max,
+        ),
+        gauge(
             "ringhold_partition_losses",
             "Losses of every copy of a partition that the cluster remembers; more than zero calls for a person",
             view.cluster.losses().len() as u64,
@@ -95,7 +105,7 @@ fn gauges(readiness: &Readiness, view: &MemberView) -> [Metric; 8] {
 }
 
 /// What has been counted since the process started.
-fn totals(counters: &Counters) -> [Metric; 7] {
+fn totals(counters: &Counters) -> [Metric; 8] {
     [
         counter(
             "ringhold_driver_turns_total",
@@ -111,6 +121,11 @@ fn totals(counters: &Counters) -> [Metric; 7] {
             "ringhold_log_records_total",
             "Records handed to the log",
             counters.records,
+        ),
+        counter(
+            "ringhold_log_bytes_total",
+            "Bytes that the log has appended, headers included and padding not",
+            counters.log_bytes,
         ),
         counter(
             "ringhold_peer_messages_sent_total",

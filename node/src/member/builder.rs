@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringhold_types::limits::RING_BYTES_MIN;
+
 use super::executor::ExecutorConfig;
 use super::templates::Resolve;
 use super::{Member, StartError, Templates, start};
@@ -32,6 +34,7 @@ pub struct MemberBuilder {
     pub(super) peer_address: String,
     pub(super) http_address: String,
     pub(super) advertise_host: Option<String>,
+    pub(super) ring_bytes_max: Option<u64>,
     pub(super) client_listener: Option<TcpListener>,
     pub(super) peer_listener: Option<TcpListener>,
     pub(super) executors: Vec<ExecutorConfig>,
@@ -56,6 +59,7 @@ impl Default for MemberBuilder {
             peer_address: "127.0.0.1:0".to_owned(),
             http_address: "127.0.0.1:0".to_owned(),
             advertise_host: None,
+            ring_bytes_max: None,
             client_listener: None,
             peer_listener: None,
             executors: Vec::new(),
@@ -174,6 +178,15 @@ impl MemberBuilder {
         self
     }
 
+    /// Most bytes of tasks and outcomes that it holds, as a primary and as a backup, all executors together, at least
+    /// [`RING_BYTES_MIN`]: beyond it new tasks are refused, outcomes never. Default: a quarter of the memory that the process
+    /// may use.
+    #[must_use]
+    pub fn ring_bytes_max(mut self, bytes: u64) -> Self {
+        self.ring_bytes_max = Some(bytes);
+        self
+    }
+
     /// Where its HTTP pages are. Default `127.0.0.1:0`.
     #[must_use]
     pub fn http_address(mut self, address: impl Into<String>) -> Self {
@@ -276,6 +289,14 @@ impl MemberBuilder {
             return Err(StartError::Setting {
                 setting: "name",
                 problem: format!("{:?} is not 1 to 64 characters without spaces", self.name),
+            });
+        }
+        if let Some(bytes) = self.ring_bytes_max.filter(|it| *it < RING_BYTES_MIN) {
+            return Err(StartError::Setting {
+                setting: "ring-bytes-max",
+                problem: format!(
+                    "{bytes} bytes are less than the {RING_BYTES_MIN} of a few of the largest tasks"
+                ),
             });
         }
         for (setting, text) in [

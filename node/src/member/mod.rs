@@ -5,6 +5,7 @@ mod disk;
 mod ending;
 mod error;
 mod executor;
+mod memory;
 mod runtimes;
 mod servers;
 mod start;

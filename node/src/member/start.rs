@@ -17,6 +17,7 @@ use tonic::service::Routes;
 
 use super::disk::{Home, ScratchDirectory, random_number};
 use super::ending::{Ended, Ending};
+use super::memory;
 use super::runtimes::Runtimes;
 use super::servers::{
     Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
@@ -114,7 +115,7 @@ async fn start_inside(
         control_events,
         handlers,
         &runtimes,
-        cluster,
+        builder.ring_bytes_max.unwrap_or_else(memory::share),
     )?;
     // A second set is impossible: this is the only place that sets it.
     let _only = driver_place.set(running.driver.clone());
@@ -266,8 +267,9 @@ fn start_driver(
     control_events: ControlEvents,
     handlers: HandlerRegistry,
     runtimes: &Runtimes,
-    cluster: ClusterId,
+    ring_bytes_max: u64,
 ) -> Result<Running, StartError> {
+    let cluster = ground.identity.cluster.get().copied().unwrap_or_default();
     let opened = match ground.log.take() {
         Some(opened) => opened,
         None => store::open_log(&ground.home.directory, cluster)?,
@@ -287,6 +289,7 @@ fn start_driver(
         start: ground.identity.start,
         recovered: settled.replicas,
         unlisted_cut: settled.unlisted_cut,
+        ring_bytes_max,
         committer: Committer::start(settled.log, Arc::clone(&ground.home))?,
         control: control.clone(),
         control_events,

@@ -37,6 +37,8 @@ pub struct CommitterReport {
     pub persisted: PersistToken,
     /// Room on disk runs out: new tasks are refused, promised work still ends.
     pub nearly_full: bool,
+    /// Bytes appended to the log since its start, headers included and padding not.
+    pub appended_bytes: u64,
     /// Set once: the log failed and the member must stop. A failed flush is never retried (DESIGN §3.5).
     pub failed: Option<Arc<StorageError>>,
 }
@@ -248,8 +250,10 @@ impl Writer<'_> {
         self.log.sync()?;
         self.ask_for_copies();
         let nearly_full = self.log.is_nearly_full();
+        let appended_bytes = self.log.statistics().appended_bytes;
         self.ends.reports.send_modify(|report| {
             report.persisted = self.written;
+            report.appended_bytes = appended_bytes;
             report.nearly_full = nearly_full;
         });
         Ok(())

@@ -46,6 +46,8 @@ pub struct DriverOptions {
     pub recovered: Vec<RecoveredReplica>,
     /// Whether the log was cut, and replicas that were not found may have been in the part that is gone.
     pub unlisted_cut: bool,
+    /// Most bytes of all rings held here together.
+    pub ring_bytes_max: u64,
     /// The log's thread.
     pub committer: Committer,
     /// The control plane.
@@ -124,6 +126,7 @@ impl Driver {
             rules: Sound,
             timing: Timing::default(),
             unlisted_cut: options.unlisted_cut,
+            ring_bytes_max: options.ring_bytes_max,
         };
         let driver = Self {
             machine: Member::new(machine_options, options.recovered, options.clock.now()),
@@ -357,6 +360,7 @@ impl Driver {
         }
         if report.persisted > self.persisted {
             self.persisted = report.persisted;
+            self.counters.log_bytes = report.appended_bytes;
             self.step(Event::Persisted(report.persisted), effects);
         }
         while let Some(partition) = self.committer.next_copy() {
@@ -456,9 +460,11 @@ impl Driver {
     fn publish(&mut self) {
         let running_attempts = self.execution.running();
         let waiters = self.machine.waiters();
+        let (ring_bytes, ring_bytes_max) = self.machine.ring_bytes();
         let former = Arc::clone(&self.view.borrow());
         let unchanged = former.index == self.applied
             && former.disk_nearly_full == self.disk_nearly_full
+            && ring_bytes.abs_diff(former.ring_bytes) <= ring_bytes_max / RING_BYTES_UNSAID_PART
             && waiters.abs_diff(former.waiters) <= former.waiters / WAITERS_UNSAID_PART
             && !self.roles_changed
             && !self.drains
@@ -488,6 +494,8 @@ impl Driver {
             waiting_reports: self.machine.finished_reports(),
             waiters,
             disk_nearly_full: self.disk_nearly_full,
+            ring_bytes,
+            ring_bytes_max,
             counters: Arc::new(self.counters.clone()),
         }));
     }
@@ -495,5 +503,7 @@ impl Driver {
 
 /// A change of the number of waiters by less than this part of it is not worth a view of its own.
 const WAITERS_UNSAID_PART: usize = 8;
+/// A change of the bytes of the rings by less than this part of their bound is not worth a view of its own.
+const RING_BYTES_UNSAID_PART: u64 = 64;
 /// Turns after which counters are published even when nothing else has changed.
 const VIEW_EVERY_TURNS: u64 = 256;

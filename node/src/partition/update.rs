@@ -124,6 +124,7 @@ pub(super) fn note_name(note: Note) -> &'static str {
         Note::CatchUpRestarted(_) => "catch_up_restarted",
         Note::WaitedForLease(_) => "waited_for_lease",
         Note::TooFewCopies(_) => "too_few_copies",
+        Note::RingsFull(_) => "rings_full",
         Note::DuplicateFound(_) => "duplicate_found",
         Note::Rerun(_) => "rerun",
         Note::Adopted(_) => "adopted",

@@ -26,6 +26,10 @@ pub struct MemberView {
     pub waiters: usize,
     /// Room on disk runs out: new tasks are refused.
     pub disk_nearly_full: bool,
+    /// Bytes of all rings held here, as of some moment lately.
+    pub ring_bytes: u64,
+    /// How many they may be: beyond, new tasks are refused.
+    pub ring_bytes_max: u64,
     /// Counters for the metrics page.
     pub counters: Arc<Counters>,
 }
@@ -39,6 +43,8 @@ pub struct Counters {
     pub events: u64,
     /// Log records handed to the disk.
     pub records: u64,
+    /// Bytes of them that the log has appended, headers included and padding not.
+    pub log_bytes: u64,
     /// Messages sent to peers.
     pub messages_sent: u64,
     /// Messages dropped because a peer's queue was full; the protocol repeats them.
@@ -64,6 +70,8 @@ impl MemberView {
             waiting_reports: 0,
             waiters: 0,
             disk_nearly_full: false,
+            ring_bytes: 0,
+            ring_bytes_max: 0,
             counters: Arc::new(Counters::default()),
         }
     }

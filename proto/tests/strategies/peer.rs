@@ -155,12 +155,14 @@ fn answer() -> impl Strategy<Value = AttemptAnswer> {
 }
 
 pub(crate) fn peer_message() -> impl Strategy<Value = PeerMessage> {
-    let heartbeat = (number(), number(), number(), any::<bool>()).prop_map(
-        |(start, sent, applied, disk_full)| Heartbeat {
+    let full = (any::<bool>(), any::<bool>());
+    let heartbeat = (number(), number(), number(), full).prop_map(
+        |(start, sent, applied, (disk_full, rings_full))| Heartbeat {
             start: StartNonce(start),
             sent: Tick(sent),
             applied: ControlIndex(applied),
             disk_full,
+            rings_full,
         },
     );
     let reply =

@@ -52,6 +52,8 @@ pub struct World<R> {
     pub aborts: Vec<(u64, AttemptToken)>,
     pub notes: Vec<(u64, Note)>,
     pub lost_disks: BTreeSet<u64>,
+    /// The bound of the bytes of a member's rings from its next start on; none where there is no entry.
+    pub ring_bytes_max: BTreeMap<u64, u64>,
     next_token: u64,
     next_start: u64,
 }
@@ -136,6 +138,7 @@ impl<R: Rules> World<R> {
             aborts: Vec::new(),
             notes: Vec::new(),
             lost_disks: BTreeSet::new(),
+            ring_bytes_max: BTreeMap::new(),
             next_token: 1,
             next_start: 1000,
         };
@@ -153,6 +156,7 @@ impl<R: Rules> World<R> {
             rules: self.rules.clone(),
             timing: self.timing,
             unlisted_cut: disk.is_empty() && self.nodes.contains_key(&id),
+            ring_bytes_max: self.ring_bytes_max.get(&id).copied().unwrap_or(u64::MAX),
         };
         let mut found = recover(&disk);
         let cut_mark = self.nodes.get(&id).is_some_and(|node| node.cut_mark);

@@ -64,6 +64,7 @@ impl From<Heartbeat> for wire::Heartbeat {
             sent: heartbeat.sent.0,
             applied: heartbeat.applied.get(),
             disk_full: heartbeat.disk_full,
+            rings_full: heartbeat.rings_full,
         }
     }
 }
@@ -75,6 +76,7 @@ impl From<wire::Heartbeat> for Heartbeat {
             sent: Tick(message.sent),
             applied: ControlIndex(message.applied),
             disk_full: message.disk_full,
+            rings_full: message.rings_full,
         }
     }
 }
