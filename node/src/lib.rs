@@ -14,6 +14,6 @@ pub mod rpc;
 pub mod spawn;
 
 pub use execution::{
-    AttemptContext, Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandler,
+    AttemptContext, Coded, Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandler,
 };
 pub use member::{ExecutorConfig, Member, MemberBuilder, StartError};

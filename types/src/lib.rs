@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod codec;
 pub mod configuration;
 pub mod counter;
 pub mod error_code;
@@ -18,6 +19,7 @@ pub mod task;
 pub mod time;
 pub mod token;
 
+pub use codec::{Codec, CodecCause, JSON, Json};
 pub use configuration::{ChangeKind, Configuration, ConfigurationChange};
 pub use counter::{
     AttemptNumber, ConfigurationVersion, ControlIndex, Generation, Incarnation, Lsn, StartNonce,

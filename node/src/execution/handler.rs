@@ -9,9 +9,6 @@ use serde::de::DeserializeOwned;
 
 use super::AttemptContext;
 
-/// The content type of typed handlers.
-pub(super) const JSON: &str = "application/json";
-
 /// A task's input, as submitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandlerInput {
@@ -79,7 +76,8 @@ pub trait Handler: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<HandlerOutput, HandlerError>>;
 }
 
-/// A [`Handler`] whose input and output are JSON of Rust types. Implement `run` as an `async fn`.
+/// A [`Handler`] whose input and output are Rust types, in JSON or in another form that the task states: see
+/// [`Coded`](super::Coded). Implement `run` as an `async fn`.
 pub trait TypedHandler: Send + Sync + 'static {
     /// The name that tasks call it by.
     const NAME: &'static str;
@@ -94,34 +92,6 @@ pub trait TypedHandler: Send + Sync + 'static {
         context: AttemptContext,
         input: Self::Input,
     ) -> impl Future<Output = Result<Self::Output, HandlerError>> + Send;
-}
-
-/// Speaks JSON on behalf of a [`TypedHandler`].
-pub(super) struct Typed<H>(pub(super) H);
-
-impl<H: TypedHandler> Handler for Typed<H> {
-    fn run(
-        &self,
-        context: AttemptContext,
-        input: HandlerInput,
-    ) -> BoxFuture<'_, Result<HandlerOutput, HandlerError>> {
-        Box::pin(async move {
-            let input = serde_json::from_slice(&input.payload).map_err(|error| {
-                HandlerError::new(format!(
-                    "the input of {} does not read as JSON: {error}",
-                    H::NAME
-                ))
-            })?;
-            let output = self.0.run(context, input).await?;
-            let payload = serde_json::to_vec(&output).map_err(|error| {
-                HandlerError::new(format!("the result of {} is no JSON: {error}", H::NAME))
-            })?;
-            Ok(HandlerOutput {
-                payload: payload.into(),
-                content_type: JSON.to_owned(),
-            })
-        })
-    }
 }
 
 /// A handler that blocks its thread; run on a thread of its own while it does.

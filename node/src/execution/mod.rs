@@ -8,6 +8,7 @@
 //! their own end, and a child that leaves its process group (`setsid`) is not stopped with it.
 
 mod attempt;
+mod coded;
 mod context;
 mod handler;
 mod in_process;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::spawn;
 
+pub use coded::Coded;
 pub use context::AttemptContext;
 pub use handler::{Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandler};
 pub use process::environment::{DENIED_NAMES, MemberEnvironment};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::handler::{BlockingHandler, Typed};
-use super::{AttemptContext, Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandler};
+use super::handler::BlockingHandler;
+use super::{
+    AttemptContext, Coded, Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandler,
+};
 
 /// Name of the handler that returns its input; every registry made by [`HandlerRegistry::with_echo`] has it.
 pub const ECHO: &str = "ringhold.echo";
@@ -68,7 +70,7 @@ impl HandlerRegistry {
         self.insert(name.into(), Registered::Asynchronous(Arc::new(handler)))
     }
 
-    /// Registers a typed handler under its own name.
+    /// Registers a typed handler under its own name; it speaks JSON.
     ///
     /// # Errors
     /// [`HandlerNameTaken`].
@@ -76,7 +78,18 @@ impl HandlerRegistry {
         &mut self,
         handler: H,
     ) -> Result<&mut Self, HandlerNameTaken> {
-        self.register(H::NAME, Typed(handler))
+        self.register_coded(Coded::new(handler))
+    }
+
+    /// Registers a typed handler with the forms that it speaks, under its own name.
+    ///
+    /// # Errors
+    /// [`HandlerNameTaken`].
+    pub fn register_coded<H: TypedHandler>(
+        &mut self,
+        handler: Coded<H>,
+    ) -> Result<&mut Self, HandlerNameTaken> {
+        self.register(H::NAME, handler)
     }
 
     /// Registers a handler that blocks. It runs on a thread of its own, inside the member's runtime for handlers, and as many

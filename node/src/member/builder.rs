@@ -10,7 +10,7 @@ use super::executor::ExecutorConfig;
 use super::templates::Resolve;
 use super::{Member, StartError, Templates, start};
 use crate::execution::{
-    AttemptContext, Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry,
+    AttemptContext, Coded, Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry,
     TypedHandler,
 };
 
@@ -219,6 +219,12 @@ impl MemberBuilder {
     #[must_use]
     pub fn handler<H: TypedHandler>(self, handler: H) -> Self {
         self.register(|registry| registry.register_typed(handler).map(drop))
+    }
+
+    /// Registers a handler of Rust types that speaks other forms than JSON, too.
+    #[must_use]
+    pub fn coded_handler<H: TypedHandler>(self, handler: Coded<H>) -> Self {
+        self.register(|registry| registry.register_coded(handler).map(drop))
     }
 
     /// Registers a handler of bytes under a name.

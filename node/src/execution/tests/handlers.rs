@@ -109,7 +109,7 @@ fn a_typed_handler_speaks_json() {
     assert!(
         failure
             .message
-            .starts_with("the input of render does not read as JSON: EOF")
+            .starts_with("the input of render does not read as application/json: EOF")
     );
 }
 
