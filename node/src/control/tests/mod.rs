@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fencing;
+mod golden;
 mod membership;
 mod storage;
 mod support;
