@@ -39,7 +39,7 @@ async fn start(gate: &watch::Sender<bool>) -> Member {
     member.start().await.expect("it starts")
 }
 
-fn submit_of(executor: &str, task: Option<v1::Task>) -> v1::SubmitRequest {
+pub(super) fn submit_of(executor: &str, task: Option<v1::Task>) -> v1::SubmitRequest {
     v1::SubmitRequest {
         executor: executor.to_owned(),
         task,
@@ -47,13 +47,16 @@ fn submit_of(executor: &str, task: Option<v1::Task>) -> v1::SubmitRequest {
     }
 }
 
-async fn submit(member: &Member, request: v1::SubmitRequest) -> Result<v1::TaskId, Status> {
+pub(super) async fn submit(
+    member: &Member,
+    request: v1::SubmitRequest,
+) -> Result<v1::TaskId, Status> {
     let answer = executors(member).await.submit(patient(request)).await?;
     let receipt = answer.into_inner().receipt.expect("a receipt");
     Ok(receipt.id.expect("an id"))
 }
 
-async fn retrieve(
+pub(super) async fn retrieve(
     member: &Member,
     id: &v1::TaskId,
     wait: Option<Duration>,
@@ -86,7 +89,7 @@ async fn dispose(member: &Member, id: &v1::TaskId) -> Result<(), Status> {
 }
 
 /// Checks one row of the table: what happened, and how it travels.
-fn assert_row<T: std::fmt::Debug>(row: (&str, Code, bool), answer: Result<T, Status>) {
+pub(super) fn assert_row<T: std::fmt::Debug>(row: (&str, Code, bool), answer: Result<T, Status>) {
     let (reason, code, retries) = row;
     let status = answer.expect_err(reason);
     let refused = refusal(&status);

@@ -6,5 +6,7 @@ mod discovery;
 mod draining;
 mod failing;
 mod pages;
+mod rare_codes;
+mod ring_bytes;
 mod stopping;
 mod support;

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use super::support::{eventually, free_addresses};
 
 /// The status and the text of a page; nothing while nobody listens.
-async fn page(address: &str, path: &str) -> Option<(u16, String)> {
+pub(super) async fn page(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;

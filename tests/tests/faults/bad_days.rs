@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringhold_client::{Client, ErrorCode, HandlerTask};
+use ringhold_proto::{ApiError, v1};
 use ringhold_types::TaskId;
 
 use super::cluster::{Refusal, TestCluster, wait_until, wait_until_safe};
@@ -108,6 +109,7 @@ async fn a_full_disk_refuses_tasks_by_name_and_loses_nothing() {
     let arguments = [&arguments[..], &["--input", "1"]].concat();
     let refusal = Refusal::of(&cluster.ringhold(0, &arguments));
     refusal.assert_named(ErrorCode::DiskFull, "make room on the disk");
+    travels_as_the_table_says(&cluster).await;
     reads_back(&client, &ids).await;
 
     cluster.lies(0).disk_is_full(false);
@@ -128,6 +130,31 @@ async fn a_full_disk_refuses_tasks_by_name_and_loses_nothing() {
     cluster.lies(0).disk_is_full(true);
     let refusal = cluster.refused_start(0, &cluster.data_directory(0)).await;
     refusal.assert_named(ErrorCode::DiskFull, "make room on the disk");
+}
+
+/// What a client of any language gets.
+async fn travels_as_the_table_says(cluster: &TestCluster) {
+    let address = format!("http://{}", cluster.client_address(0));
+    let service = v1::executor_service_client::ExecutorServiceClient::connect(address).await;
+    let call = v1::task::Call::Handler(v1::HandlerCall {
+        name: "ringhold.echo".to_owned(),
+        ..v1::HandlerCall::default()
+    });
+    let request = v1::SubmitRequest {
+        executor: "work".to_owned(),
+        task: Some(v1::Task {
+            call: Some(call),
+            ..v1::Task::default()
+        }),
+        ..v1::SubmitRequest::default()
+    };
+    let answer = service.expect("it listens").submit(request).await;
+    let status = answer.expect_err("the disk is full");
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    let refused = ApiError::from_status(&status).expect("it names its reason");
+    assert_eq!(refused.code, ErrorCode::DiskFull);
+    assert!(refused.retry_after.is_some(), "{status}");
+    assert!(refused.message.contains("the disk of member"), "{status}");
 }
 
 /// Stores a large task under its own key.

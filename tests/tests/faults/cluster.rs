@@ -354,6 +354,11 @@ impl TestCluster {
             .expect("the program starts")
     }
 
+    /// Where clients reach a member.
+    pub(crate) fn client_address(&self, index: usize) -> &str {
+        &self.members[index].client_address
+    }
+
     /// The metrics page of a member.
     pub(crate) fn metrics(&self, index: usize) -> String {
         let ready = std::fs::read(self.home(index).join("ready.json")).expect("it is ready");

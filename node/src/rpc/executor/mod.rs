@@ -27,6 +27,9 @@ use super::api::{Api, DEFAULT_PATIENCE, WAIT_MAX};
 use super::operation::Call;
 use super::{api_error, forward};
 
+/// How much earlier than the caller's deadline a call is answered, so that the answer arrives.
+const ANSWER_MARGIN: Duration = Duration::from_millis(50);
+
 /// Serves `ExecutorService`.
 #[derive(Clone)]
 pub struct ExecutorServiceImpl {
@@ -40,9 +43,11 @@ impl ExecutorServiceImpl {
         Self { api }
     }
 
-    /// Where a request came from, and when it must be answered: by the caller's deadline if it states one.
+    /// Where a request came from, and when it must be answered: before the caller's deadline if it states one, so that what
+    /// the answer says, INDETERMINATE for example, is not lost to gRPC's own word that time is up.
     fn call<T>(&self, request: &Request<T>, wait: Duration) -> Call {
-        let patience = stated_timeout(request).unwrap_or(DEFAULT_PATIENCE + wait);
+        let stated = stated_timeout(request).map(|span| span - ANSWER_MARGIN.min(span / 4));
+        let patience = stated.unwrap_or(DEFAULT_PATIENCE + wait);
         Call {
             connection: connection_of(request),
             deadline: self.api.deadline(patience.min(WAIT_MAX + DEFAULT_PATIENCE)),

@@ -10,10 +10,7 @@ use ringhold_types::{ErrorCode, Millis, PartitionKey, RequestId, TaskId};
 use super::super::api::Api;
 use super::super::forward::Onward;
 use super::super::operation::{Call, Operation};
-use super::{api_error, forward, task_id};
-
-/// How much earlier than the caller's deadline a waiting retrieve is answered "not yet", so that the answer arrives.
-const ANSWER_MARGIN: Duration = Duration::from_millis(50);
+use super::{ANSWER_MARGIN, api_error, forward, task_id};
 
 /// A retrieve on its way to the primary.
 struct Retrieve {
@@ -88,6 +85,7 @@ async fn prepare(
     let id = task_id(api, id)?;
     let partition = api.partition_of_id(&id, call.deadline).await?;
     let message = api.message_of(&id);
+    // "Not yet" comes before the deadline at which nothing is known.
     let left = api.clock.until(call.deadline).saturating_sub(ANSWER_MARGIN);
     let wait_until = (!wait.is_zero()).then(|| api.deadline(wait.min(left)));
     Ok(Retrieve {
