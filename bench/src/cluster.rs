@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::network;
 use crate::process::Usage;
+use crate::{metrics, network};
 
 /// How long members may take to start and join.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -147,6 +147,13 @@ impl Processes {
             _standard_input: standard_input,
         });
         Ok(())
+    }
+
+    /// What the logs of all members have appended, in bytes, as the members count it; nothing where one of them does not say.
+    pub(crate) fn log_bytes(&self) -> Option<u64> {
+        let ready = |place| self.home(place).join("ready.json");
+        let places = 0..self.members.len();
+        places.map(|place| metrics::log_bytes(&ready(place))).sum()
     }
 
     /// Waits until a member has joined.

@@ -18,6 +18,7 @@ mod failover;
 mod histogram;
 mod idle;
 mod machine;
+mod metrics;
 mod network;
 mod output;
 mod process;

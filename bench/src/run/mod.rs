@@ -60,6 +60,7 @@ async fn measure(
     let device = Device::of(processes.directory());
     let device_bytes = || device.as_ref().and_then(Device::written_bytes);
     let device_before = device_bytes();
+    let log_before = processes.log_bytes();
     let (before, own_before) = (processes.usage()?, Usage::of_self()?);
     let began = Instant::now();
     lives.measure_from(began);
@@ -68,6 +69,7 @@ async fn measure(
     let counted = lives.measure_until(began + elapsed);
     let (after, own_after) = (processes.usage()?, Usage::of_self()?);
     let device_after = device_bytes();
+    let log_after = processes.log_bytes();
     let disturbances = watch.end().await?;
     let unfinished = load.end(DRAIN_PATIENCE).await;
     let spent = |of: fn(&Usage) -> u64| -> u64 {
@@ -85,6 +87,9 @@ async fn measure(
         device_bytes: device_after
             .zip(device_before)
             .map(|(after, before)| after - before),
+        log_bytes: log_after
+            .zip(log_before)
+            .map(|(after, before)| after.saturating_sub(before)),
         process_bytes: spent(|usage| usage.written_bytes),
         peak_bytes: after.iter().map(|usage| usage.peak_bytes).collect(),
         unfinished,

@@ -22,6 +22,7 @@ pub(super) struct Measured {
     pub(super) member_cpu: Duration,
     pub(super) own_cpu: Duration,
     pub(super) device_bytes: Option<u64>,
+    pub(super) log_bytes: Option<u64>,
     pub(super) process_bytes: u64,
     pub(super) peak_bytes: Vec<u64>,
     pub(super) unfinished: u64,
@@ -58,6 +59,9 @@ pub(super) struct Report {
     /// What the device under the members' directories wrote, for them and for everybody else on this machine; of a file
     /// system without a device, what the kernel counts for the members.
     bytes_written_per_task: f64,
+    /// What the members' logs appended, headers included and the rest of the last page of each flush not: exact, whatever else
+    /// this machine writes. Null where a member does not say.
+    log_bytes_per_task: Option<f64>,
     /// What the kernel counts for the members: too high where small writes fall on large folios.
     process_write_bytes_per_task: f64,
     /// The most memory that each member had.
@@ -100,6 +104,7 @@ impl Report {
                 measured.device_bytes.unwrap_or(measured.process_bytes),
                 tasks,
             ),
+            log_bytes_per_task: measured.log_bytes.map(|bytes| per_task(bytes, tasks)),
             process_write_bytes_per_task: per_task(measured.process_bytes, tasks),
             member_peak_rss_bytes: measured.peak_bytes.clone(),
             errors: measured.times.errors.clone(),
@@ -163,6 +168,7 @@ mod tests {
             member_cpu: Duration::from_millis(500),
             own_cpu: Duration::from_millis(100),
             device_bytes: Some(4_096_000),
+            log_bytes: Some(2_048_000),
             process_bytes: 8_192_000,
             peak_bytes: vec![1, 2, 3],
             unfinished: 0,
@@ -188,6 +194,7 @@ mod tests {
         }
         assert_eq!(report["cpu_us_per_task"], 500.0);
         assert_eq!(report["bytes_written_per_task"], 4096.0);
+        assert_eq!(report["log_bytes_per_task"], 2048.0);
         assert_eq!(report["process_write_bytes_per_task"], 8192.0);
         assert_eq!(report["false_removals"], 0);
         assert_eq!(report["rate"], Value::Null);
