@@ -203,6 +203,8 @@ impl<R: Rules> Member<R> {
             self.settle(now, partition, effects);
         }
         self.dirty.extend(self.shared.ring_bytes.take_freed());
+        let rings_full = self.shared.ring_bytes.is_nearly_full();
+        self.renewals.tell(rings_full, &self.shared.timing);
         crate::invariant::check_sent(&self.shared, effects);
         self.stopped |= effects.fatal.is_some();
     }

@@ -16,6 +16,8 @@ pub(crate) struct Renewals {
     asked: Tick,
     /// Who has not answered since.
     unanswered: BTreeSet<MemberId>,
+    /// Whether they were told, or will be, that this member's rings are nearly full.
+    rings_full: bool,
 }
 
 impl Renewals {
@@ -24,6 +26,7 @@ impl Renewals {
             due: now,
             asked: now,
             unanswered: BTreeSet::new(),
+            rings_full: false,
         }
     }
 
@@ -34,6 +37,14 @@ impl Renewals {
     /// Something has changed that a member should hear of before its turn.
     pub(crate) const fn hasten(&mut self, now: Tick) {
         self.due = now;
+    }
+
+    /// Whether this member's rings are nearly full: what changes there is told a heartbeat after the last round at the latest.
+    pub(crate) fn tell(&mut self, rings_full: bool, timing: &Timing) {
+        if self.rings_full != rings_full {
+            self.rings_full = rings_full;
+            self.due = self.due.min(self.asked.after(timing.heartbeat));
+        }
     }
 
     /// These members are asked now. Until all of them have answered, the next time is as soon as a heartbeat may have been
@@ -51,5 +62,23 @@ impl Renewals {
         if was_last && self.due == sent.after(timing.heartbeat) {
             self.due = sent.after(timing.renewal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_full_rings_are_told_a_heartbeat_after_the_last_round() {
+        let timing = Timing::default();
+        let mut renewals = Renewals::new(Tick(0));
+        let peer = MemberId(2);
+        renewals.asked(Tick(0), &BTreeSet::from([peer]), &timing);
+        renewals.answered(peer, Tick(0), &timing);
+        renewals.tell(false, &timing);
+        assert_eq!(renewals.due(), Tick(0).after(timing.renewal));
+        renewals.tell(true, &timing);
+        assert_eq!(renewals.due(), Tick(0).after(timing.heartbeat));
     }
 }
