@@ -68,12 +68,16 @@ const FOUND_ONCE: [(u64, &str); 18] = [
     ),
 ];
 /// Seeds that broke an invariant since the segmented log itself is simulated, each with what it found.
-const FOUND_WITH_THE_LOG: [(u64, &str); 2] = [
+const FOUND_WITH_THE_LOG: [(u64, &str); 3] = [
     (
         282_607_407_210,
         "what was flushed into a segment whose name a killed process had not made durable",
     ),
     (282_607_407_756, "the same"),
+    (
+        433_819_187_478,
+        "an outcome that was kept over a recorded loss, which took its dispose",
+    ),
 ];
 
 fn fresh() -> u64 {
