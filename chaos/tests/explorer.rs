@@ -68,7 +68,7 @@ const FOUND_ONCE: [(u64, &str); 18] = [
     ),
 ];
 /// Seeds that broke an invariant since the segmented log itself is simulated, each with what it found.
-const FOUND_WITH_THE_LOG: [(u64, &str); 3] = [
+const FOUND_WITH_THE_LOG: [(u64, &str); 4] = [
     (
         282_607_407_210,
         "what was flushed into a segment whose name a killed process had not made durable",
@@ -77,6 +77,10 @@ const FOUND_WITH_THE_LOG: [(u64, &str); 3] = [
     (
         433_819_187_478,
         "an outcome that was kept over a recorded loss, which took its dispose",
+    ),
+    (
+        910_212_080_978,
+        "the explorer's control plane waited for a recorded process start that was never heard",
     ),
 ];
 

@@ -74,6 +74,8 @@ pub(crate) struct ControlPlane {
     pub(crate) states: Vec<State>,
     /// When each process was heard last.
     heard: BTreeMap<MemberId, (StartNonce, u64)>,
+    /// Since when each recorded process start is known.
+    known: BTreeMap<MemberId, (StartNonce, u64)>,
     /// It is away until then.
     pub(crate) away_until: u64,
 }
@@ -84,6 +86,7 @@ impl ControlPlane {
             cluster: Arc::new(Cluster::new()),
             states: Vec::new(),
             heard: BTreeMap::new(),
+            known: BTreeMap::new(),
             away_until: 0,
         }
     }
@@ -541,21 +544,32 @@ impl World {
         self.queue.push(self.now + WATCH_EVERY, Happening::Watch);
         if self.control.away_until > self.now {
             // A new leader counts silence from its own last contact.
-            for heard in self.control.heard.values_mut() {
-                heard.1 = heard.1.max(self.now);
+            let known = self.control.known.values_mut();
+            for (_, since) in self.control.heard.values_mut().chain(known) {
+                *since = (*since).max(self.now);
             }
             return;
         }
         let cluster = Arc::clone(&self.control.cluster);
+        for (id, record) in cluster.members() {
+            let known = self.control.known.entry(*id);
+            let known = known.or_insert((record.start, self.now));
+            if known.0 != record.start {
+                *known = (record.start, self.now);
+            }
+        }
         let silent: Vec<(MemberId, StartNonce)> = cluster
             .members()
             .iter()
             .filter(|(_, record)| record.state == MemberState::Up)
             .filter(|(id, record)| {
                 let heard = self.control.heard.get(id);
-                heard.is_none_or(|(start, at)| {
-                    *start == record.start && at + self.plan.failure_timeout <= self.now
-                })
+                let from = heard.map(|(start, at)| {
+                    // A recorded start that is never heard is silent from its record on, as `node`'s detector has it.
+                    let known = self.control.known.get(id).map_or(self.now, |it| it.1);
+                    if *start == record.start { *at } else { known }
+                });
+                from.is_none_or(|from| from + self.plan.failure_timeout <= self.now)
             })
             .map(|(id, record)| (*id, record.start))
             .collect();
