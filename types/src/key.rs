@@ -56,7 +56,8 @@ macro_rules! key {
                 if bytes.is_empty() || bytes.len() > limits::KEY_BYTES_MAX {
                     return Err(KeyLengthError { length: bytes.len(), limit: limits::KEY_BYTES_MAX });
                 }
-                Ok(Self(bytes))
+                // A copy: a slice would keep the whole message alive that it came in, for as long as the key is remembered.
+                Ok(Self(Bytes::copy_from_slice(&bytes)))
             }
 
             /// The bytes of the key.
@@ -87,4 +88,17 @@ pub fn partition_of(key: &[u8], count: PartitionCount) -> PartitionNumber {
     let hash = xxhash_rust::xxh64::xxh64(key, 0);
     let partition = hash % u64::from(count.get());
     PartitionNumber(u32::try_from(partition).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_keep_the_message_alive_that_it_came_in() {
+        let message = Bytes::from(vec![7; 1024]);
+        let key = IdempotencyKey::new(message.slice(..4)).expect("valid");
+        assert_eq!(key.as_bytes().len(), 4);
+        assert!(message.is_unique());
+    }
 }
