@@ -3,6 +3,7 @@
 
 mod strategies;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -34,6 +35,15 @@ proptest! {
     fn a_peer_message_comes_back_as_it_was_sent(message in peer_message()) {
         let sent = through_bytes(&internal::PeerMessage::from(&message));
         prop_assert_eq!(PeerMessage::try_from(sent), Ok(message));
+    }
+
+    #[test]
+    fn nothing_that_was_read_from_a_peer_message_keeps_its_buffer_alive(message in peer_message()) {
+        let buffer = Bytes::from(internal::PeerMessage::from(&message).encode_to_vec());
+        let sent = internal::PeerMessage::decode(buffer.clone()).expect("just encoded");
+        let read = PeerMessage::try_from(sent);
+        prop_assert!(buffer.is_unique() || buffer.is_empty());
+        prop_assert_eq!(read, Ok(message));
     }
 
     #[test]

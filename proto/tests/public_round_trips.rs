@@ -2,6 +2,7 @@
 
 mod strategies;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
 use ringhold_proto::{SubmittedTask, v1};
@@ -18,6 +19,15 @@ proptest! {
         let message = through_bytes(&v1::Task::from(&task));
         let read = SubmittedTask::read(message, || unreachable!("there is a key"));
         prop_assert_eq!(read, Ok(SubmittedTask { task, not_before: None, retry_safe: true }));
+    }
+
+    #[test]
+    fn nothing_that_was_read_from_a_submitted_task_keeps_its_buffer_alive(task in task()) {
+        let buffer = Bytes::from(v1::Task::from(&task).encode_to_vec());
+        let message = v1::Task::decode(buffer.clone()).expect("just encoded");
+        let read = SubmittedTask::read(message, || unreachable!("there is a key"));
+        prop_assert!(buffer.is_unique());
+        prop_assert!(read.is_ok());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use scalar::{
 };
 pub use task::{SubmittedTask, status_from_number};
 
-pub(crate) use scalar::{optional_millis, required, value_of};
+pub(crate) use scalar::{optional_millis, owned, required, value_of};
 
 use ringhold_types::IdParseError;
 use ringhold_types::key::KeyLengthError;

@@ -3,7 +3,7 @@
 use ringhold_types::{Failure, FailureKind, Millis, Outcome, ProcessExit, Sequence, TaskResult};
 
 use super::scalar::duration_from_millis;
-use super::{ConversionError, optional_millis, required};
+use super::{ConversionError, optional_millis, owned, required};
 use crate::v1;
 
 impl From<&Outcome> for v1::Outcome {
@@ -60,7 +60,7 @@ impl TryFrom<v1::TaskResult> for TaskResult {
 
     fn try_from(message: v1::TaskResult) -> Result<Self, Self::Error> {
         Ok(Self {
-            payload: message.payload,
+            payload: owned(&message.payload),
             content_type: message.content_type,
             process: message.process.map(TryInto::try_into).transpose()?,
         })
@@ -127,8 +127,8 @@ impl TryFrom<v1::ProcessExit> for ProcessExit {
             process_id: message.process_id,
             spawn: span("process.spawn", message.spawn)?,
             run: span("process.run", message.run)?,
-            standard_output: message.standard_output,
-            standard_error: message.standard_error,
+            standard_output: owned(&message.standard_output),
+            standard_error: owned(&message.standard_error),
             output_truncated: message.output_truncated,
             error_truncated: message.error_truncated,
         })

@@ -54,6 +54,12 @@ pub fn unix_from_timestamp(
     Ok(UnixMillis(millis.saturating_add(u64::from(rest > 0))))
 }
 
+/// Bytes on their own. A decoded field is a part of the buffer that its whole message came in: whoever keeps a payload of 1 KiB
+/// for a minute would keep that buffer of many KiB as well.
+pub(crate) fn owned(field: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(field)
+}
+
 /// Whole milliseconds, and the nanoseconds beyond them.
 fn split(field: &'static str, seconds: i64, nanos: i32) -> Result<(u64, u32), ConversionError> {
     let out_of_range = ConversionError::OutOfRange { field };

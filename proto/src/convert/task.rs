@@ -6,7 +6,7 @@ use ringhold_types::{
 };
 
 use super::scalar::{duration_from_millis, unix_from_timestamp};
-use super::{ConversionError, optional_millis, required, value_of};
+use super::{ConversionError, optional_millis, owned, required, value_of};
 use crate::v1;
 
 /// A task as a caller submitted it.
@@ -128,7 +128,7 @@ impl From<v1::HandlerCall> for TaskCall {
     fn from(call: v1::HandlerCall) -> Self {
         Self::Handler {
             name: call.name,
-            payload: call.payload,
+            payload: owned(&call.payload),
             content_type: call.content_type,
         }
     }
@@ -137,10 +137,10 @@ impl From<v1::HandlerCall> for TaskCall {
 impl From<v1::ProcessCall> for TaskCall {
     fn from(call: v1::ProcessCall) -> Self {
         Self::Process(ProcessCall {
-            arguments: call.arguments,
+            arguments: call.arguments.iter().map(owned).collect(),
             environment: call.environment,
             working_directory: call.working_directory,
-            standard_input: call.standard_input,
+            standard_input: call.standard_input.as_ref().map(owned),
         })
     }
 }

@@ -7,7 +7,7 @@ use ringhold_types::{Attempt, AttemptNumber, MemberId, RingTime, Sequence, Term,
 
 use super::all;
 use crate::convert::outcome::failure_kind;
-use crate::convert::{ConversionError, required};
+use crate::convert::{ConversionError, owned, required};
 use crate::internal as wire;
 use wire::task_entry::State;
 
@@ -43,7 +43,7 @@ impl TryFrom<wire::TaskEntry> for TaskEntry {
             attempts: AttemptNumber(message.attempts),
             crashes: message.crashes,
             history: all(message.history)?,
-            checkpoint: message.checkpoint,
+            checkpoint: message.checkpoint.as_ref().map(owned),
             retrieved: message.retrieved,
         })
     }

@@ -10,7 +10,7 @@ use ringhold_types::{
 
 use super::{bits_of, replica, sequences_of};
 use crate::convert::executor::{when_full_from_number, when_full_number};
-use crate::convert::{ConversionError, required};
+use crate::convert::{ConversionError, owned, required};
 use crate::internal as wire;
 use wire::log_entry::Op as WireOp;
 
@@ -246,7 +246,7 @@ fn decode_checkpoint(message: wire::Checkpoint) -> Result<Op, ConversionError> {
         sequence,
         attempt_term,
         attempt,
-        bytes: message.bytes,
+        bytes: owned(&message.bytes),
     })
 }
 
