@@ -13,6 +13,7 @@ use super::detector::Detector;
 use super::disk::Disk;
 use super::error::Asked;
 use super::events::{ControlView, Publisher};
+use super::exchanges::Exchanges;
 use super::grants::Grants;
 use super::metadata::Identity;
 use super::peers::Peers;
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     /// Raft changes its membership one step at a time; interleaved changes may leave a joint one behind.
     pub(crate) membership_change: tokio::sync::Mutex<()>,
     detector: Mutex<Detector>,
+    exchanges: Mutex<Exchanges>,
     grants: Mutex<Grants>,
     identity: Mutex<Identity>,
     /// Members that the leader waits for, as it last said.
@@ -80,6 +82,7 @@ impl Core {
         let waiting = ("it has not asked anybody yet".to_owned(), Asked::default());
         Self {
             detector: Mutex::new(Detector::new(parts.info.id, parts.fresh, parts.clock.now())),
+            exchanges: Mutex::new(Exchanges::new(parts.info.id)),
             info: parts.info,
             fresh: parts.fresh,
             cluster_name: parts.cluster_name,
@@ -132,6 +135,11 @@ impl Core {
     /// Whether this member, if it leads, has applied all that was in its log when it was elected.
     pub(crate) fn knows_its_log(&self) -> bool {
         raft::knows_its_log(&self.raft.metrics().borrow_watched())
+    }
+
+    /// Who asks whom for signs of life. Never held across an await.
+    pub(crate) fn exchanges(&self) -> MutexGuard<'_, Exchanges> {
+        locked(&self.exchanges)
     }
 
     /// The failure detector. Never held across an await.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use openraft::ChangeMembers;
 use openraft::impls::BasicNode;
 use ringhold_control::{Cluster, Command};
-use ringhold_types::{MemberId, Millis, Tick};
+use ringhold_types::{ControlIndex, MemberId, Millis, Tick};
 use tokio::time::MissedTickBehavior;
 
 use super::core::Core;
@@ -34,6 +34,8 @@ const ABANDONED_AFTER: Millis = Millis(300_000);
 struct Seen {
     down_since: BTreeMap<MemberId, Tick>,
     unrecorded_since: BTreeMap<MemberId, Tick>,
+    /// Cluster state that asked for no step; the same state asks for none again.
+    settled: Option<ControlIndex>,
 }
 
 /// Keeps the cluster while this member leads, until the control plane stops.
@@ -68,12 +70,15 @@ async fn turn(core: &Arc<Core>, seen: &mut Seen) {
         tracing::info!(cluster = %core.new_cluster, ?attempt, "cluster initialised");
         return;
     }
-    let steps = view.cluster.next_steps(STEPS_PER_TURN);
-    let attempts = steps
-        .into_iter()
-        .map(|step| propose::here(core, step, STEP_TIMEOUT));
-    // A step that came to nothing is decided again from the state it found.
-    join_all(attempts).await;
+    if seen.settled != Some(view.index) {
+        let steps = view.cluster.next_steps(STEPS_PER_TURN);
+        seen.settled = steps.is_empty().then_some(view.index);
+        let attempts = steps
+            .into_iter()
+            .map(|step| propose::here(core, step, STEP_TIMEOUT));
+        // A step that came to nothing is decided again from the state it found.
+        join_all(attempts).await;
+    }
     keep_membership(core, seen).await;
 }
 

@@ -1,5 +1,6 @@
-//! Heartbeats out, leases in: every member tells every voter that it is here, and the leader's answer carries the lease of
-//! lone primaries (PROTOCOL §2). The same turn lets the leader judge who is down.
+//! Heartbeats out, leases in: every member tells every voter that it is here, by a heartbeat of its own or by its answer to the
+//! voter's, and the leader's answer carries the lease of lone primaries (PROTOCOL §2). The same turn lets the leader judge who
+//! is down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,9 +60,12 @@ pub(crate) async fn run(core: Arc<Core>) {
                 turn(&core, &mut judging);
                 let voters = voters(&core);
                 open.retain(|voter, _| voters.contains(voter));
+                let leader = core.leader();
+                let now = core.clock.now();
                 for voter in voters {
+                    let is_due = core.exchanges().is_due(voter, leader, now);
                     // One at a time for each voter: a host that does not answer holds up nothing but its own.
-                    if unanswered.insert(voter) {
+                    if is_due && unanswered.insert(voter) {
                         answers.push(beat(&core, voter, open.remove(&voter)));
                     }
                 }

@@ -2,7 +2,7 @@
 //!
 //! [`ControlPlane::new`] opens it, [`ControlPlane::raft_service`] goes onto the listener for peers, then
 //! [`ControlPlane::join`] finds or makes the cluster and records this process start. From then on [`ControlEvents`] carries
-//! what is applied. `bootstrap`, `detector`, `grants` and `voters` are pure decisions; `join`, `lease` and `keeper` are the
+//! what is applied. `bootstrap`, `detector`, `exchanges`, `grants` and `voters` are pure decisions; `join`, `lease` and `keeper` are the
 //! loops around them; `log_store`, `state_machine` and `network` are openraft's three sides.
 
 mod beat;
@@ -13,6 +13,7 @@ mod detector;
 mod disk;
 mod error;
 mod events;
+mod exchanges;
 mod grants;
 mod join;
 mod keeper;

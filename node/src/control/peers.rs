@@ -12,8 +12,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// How long a connection may take to open; a member that is there answers within a fraction of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a connection is probed, and how long the answer may take: a host that vanished without a word is noticed after
-/// both, and the next call connects anew.
+/// How often a connection on which something is awaited is probed, and how long the answer may take: a host that vanished
+/// without a word is noticed after both, and the next call connects anew.
 const PROBE: Duration = Duration::from_secs(1);
 /// Most bytes of one message: a full append of [`super::raft::PAYLOAD_ENTRIES_MAX`] of the largest commands (about 200 KiB,
 /// materialising all 65 536 partitions of an executor).
@@ -168,6 +168,5 @@ fn endpoint(address: &str) -> Result<Endpoint, NoAddress> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PROBE)
-        .keep_alive_timeout(PROBE)
-        .keep_alive_while_idle(true))
+        .keep_alive_timeout(PROBE))
 }

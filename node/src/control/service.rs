@@ -287,9 +287,9 @@ impl ControlService {
     ) -> Result<wire::ControlHeartbeatResponse, Status> {
         let from = self.admit(request.envelope.take())?;
         let start = StartNonce(request.start);
-        self.core
-            .detector()
-            .hear(from, start, self.core.clock.now());
+        let now = self.core.clock.now();
+        self.core.detector().hear(from, start, now);
+        self.core.exchanges().asked_by(from, now);
         self.core.peers.learn(from, &request.address);
         let lease = lease::grant(&self.core, from, start);
         let starting = if self.core.leads() {

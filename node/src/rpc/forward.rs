@@ -19,7 +19,7 @@ use super::api_error;
 pub(super) const FORWARDED: &str = "ringhold-forwarded";
 /// A member that cannot be connected to in this time is asked again after the next change of the view.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Silence on the wire after which a ping is sent, and the time it has to be answered: a paused primary must not hold
+/// Silence on the wire, while a call is under way, after which a ping is sent, and the time it has to be answered: a paused primary must not hold
 /// forwarded calls much longer than its failover takes.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
@@ -108,7 +108,6 @@ impl Forwarder {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
             .connect_lazy();
         channels.insert(to, (address.to_owned(), channel.clone()));
         Ok(channel)
