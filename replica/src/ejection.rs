@@ -39,19 +39,23 @@ impl Primary {
         }
     }
 
-    /// Asks for a learner for the seat of a slow replica, where there is none: it counts as the ejection of this while.
+    /// Asks for a learner for the seat of a slow replica: it counts as the ejection of this while. Who learns already may take
+    /// the seat, and gets that while to catch up; one that never does keeps no other away.
     pub(crate) fn ask_for_stand_in<R: Rules>(
         &mut self,
         core: &Core,
         context: &mut Context<'_, R>,
         slow: ReplicaId,
     ) {
-        if !core.configuration.learners.is_empty() || context.now < self.slowness.quiet_until {
+        if context.now < self.slowness.quiet_until {
             return;
         }
         let every = context.shared.timing.eject_every;
         self.slowness.ejected(context.now, every);
-        self.slowness.asked = Some(slow);
+        let is_first = self.slowness.asked.replace(slow) != Some(slow);
+        if is_first && !core.configuration.learners.is_empty() {
+            return;
+        }
         context.note(Note::StandInWanted(core.partition));
         self.propose(core, context, ChangeKind::ReplaceSlow { slow });
     }

@@ -137,9 +137,9 @@ pub struct RecoveredReplica {
 }
 
 impl RecoveredReplica {
-    /// A replica of which a cut tail left nothing: it may have held anything (PROTOCOL §5).
+    /// A replica of which nothing was found yet.
     #[must_use]
-    pub const fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> Self {
+    pub const fn empty(partition: PartitionKey, replica: ReplicaId) -> Self {
         Self {
             partition,
             replica,
@@ -148,7 +148,21 @@ impl RecoveredReplica {
             ring_term: Term::ZERO,
             entries: Vec::new(),
             commit: Lsn::ZERO,
-            cut_mark: true,
+            cut_mark: false,
         }
+    }
+
+    /// A replica of which a cut tail left nothing: it may have held anything (PROTOCOL §5).
+    #[must_use]
+    pub const fn empty_and_marked(partition: PartitionKey, replica: ReplicaId) -> Self {
+        let mut empty = Self::empty(partition, replica);
+        empty.cut_mark = true;
+        empty
+    }
+
+    /// The last position found.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.entries.last().map_or(self.ring_lsn, |entry| entry.lsn)
     }
 }

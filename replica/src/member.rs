@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-#[cfg(doc)]
-use ringhold_ringbuffer::Ring;
 use ringhold_types::{
     AttemptToken, Configuration, ControlIndex, ErrorCode, MemberId, PartitionKey, StartNonce, Tick,
 };
@@ -44,7 +42,7 @@ pub struct MemberOptions<R> {
     pub timing: Timing,
     /// Whether the tail of the disk was cut, and replicas that are not among the recovered ones may have been in it whole.
     pub unlisted_cut: bool,
-    /// Most bytes of all rings held here together ([`Ring::footprint`]): beyond it new tasks are refused, ends never.
+    /// Most bytes of all rings held here together ([`ringhold_ringbuffer::Ring::footprint`]): beyond it new tasks are refused, ends never.
     pub ring_bytes_max: u64,
 }
 

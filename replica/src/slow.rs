@@ -155,7 +155,8 @@ pub(crate) struct Slowness {
     pub(crate) own: Latency,
     /// Nobody is ejected before: one ejection per partition in [`Timing::eject_every`], also over a takeover.
     pub(crate) quiet_until: Tick,
-    /// The slow replica for whose seat a learner was asked for: that seat may be swapped in the quiet time too.
+    /// The slow replica for whose seat a learner was asked for, or was there already: that seat may be swapped in the quiet time
+    /// too.
     pub(crate) asked: Option<ReplicaId>,
 }
 

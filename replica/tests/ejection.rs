@@ -100,6 +100,27 @@ fn a_primary_asks_for_a_learner_for_a_slow_replica_that_lives_and_once_in_a_whil
 }
 
 #[test]
+fn a_living_learner_that_never_catches_up_does_not_keep_another_stand_in_away() {
+    let mut world = leading(4, 2, 2);
+    world.nodes.get_mut(&2).unwrap().hold_disk = true;
+    world.isolate(3);
+    world.configure(|it| it.learners.push(replica(3)));
+    let asked = |world: &World<Sound>| {
+        let all = world.proposals.iter();
+        all.filter(|it| it.kind == ChangeKind::ReplaceSlow { slow: replica(2) })
+            .count()
+    };
+    // The one that learns gets the time between two ejections; then another is asked for.
+    under_load(&mut world, 1, 1_900);
+    assert_eq!(asked(&world), 0);
+    under_load(&mut world, 1, 3_000);
+    assert_eq!(asked(&world), 1);
+    world.configure(|it| it.learners.push(replica(4)));
+    under_load(&mut world, 1, 1_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(4)]);
+}
+
+#[test]
 fn a_primary_with_a_slow_disk_lets_a_quick_replica_lead() {
     let mut world = leading(3, 3, 2);
     world.nodes.get_mut(&1).unwrap().hold_disk = true;

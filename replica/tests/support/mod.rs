@@ -590,16 +590,7 @@ pub fn recover(disk: &[Record]) -> Vec<RecoveredReplica> {
     for record in disk {
         match record {
             Record::Reset { partition, replica } => {
-                found = Some(RecoveredReplica {
-                    partition: *partition,
-                    replica: *replica,
-                    ring: None,
-                    ring_lsn: Lsn(0),
-                    ring_term: Term(0),
-                    entries: Vec::new(),
-                    commit: Lsn(0),
-                    cut_mark: false,
-                });
+                found = Some(RecoveredReplica::empty(*partition, *replica));
             }
             Record::Entry { entry, commit, .. } => {
                 let found = found.as_mut().expect("a reset comes first");
