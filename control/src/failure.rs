@@ -3,7 +3,7 @@
 use ringhold_types::{MemberId, StartNonce};
 
 use crate::settle::Occasion;
-use crate::{Changes, Cluster, MemberState, Refused, Response};
+use crate::{Changes, Cluster, MemberRecord, MemberState, Refused, Response};
 
 impl Cluster {
     /// Fails over everything that the dead lead, gives up their seats where others suffice, names replacement learners.
@@ -73,16 +73,10 @@ impl Cluster {
         draining: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let record = self
-            .members
-            .get_mut(&member)
-            .filter(|record| !record.is_forgotten());
-        let record = record.ok_or(Refused::Unknown)?;
+        let record = self.living_member(member)?;
         if record.draining != draining {
             record.draining = draining;
-            changes.members.push(member);
-            self.update_layouts();
-            self.settle(Occasion::Harmless, changes);
+            self.lay_out_anew(member, changes);
         }
         Ok(Response::Done)
     }
@@ -95,17 +89,24 @@ impl Cluster {
         start: StartNonce,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let record = self
-            .members
-            .get_mut(&member)
-            .filter(|record| !record.is_forgotten());
-        let record = record.ok_or(Refused::Unknown)?;
+        let record = self.living_member(member)?;
         if record.start == start && !record.leaving {
             record.leaving = true;
-            changes.members.push(member);
-            self.update_layouts();
-            self.settle(Occasion::Harmless, changes);
+            self.lay_out_anew(member, changes);
         }
         Ok(Response::Done)
+    }
+
+    fn living_member(&mut self, member: MemberId) -> Result<&mut MemberRecord, Refused> {
+        let record = self.members.get_mut(&member);
+        let living = record.filter(|record| !record.is_forgotten());
+        living.ok_or(Refused::Unknown)
+    }
+
+    /// What is asked of this member has changed, and with it the layouts.
+    fn lay_out_anew(&mut self, member: MemberId, changes: &mut Changes) {
+        changes.members.push(member);
+        self.update_layouts();
+        self.settle(Occasion::Harmless, changes);
     }
 }

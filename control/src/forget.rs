@@ -1,10 +1,10 @@
 //! An operator says that a member will not come back (PROTOCOL §2 "A loss, a forget or a new generation", §3).
 
-use ringhold_types::{MemberId, PartitionKey, PartitionNumber, UnixMillis};
+use ringhold_types::{Generation, MemberId, PartitionKey, PartitionNumber, UnixMillis};
 
 use crate::limits::FORGOTTEN_MEMBERS_MAX;
 use crate::settle::{Happened, Occasion};
-use crate::{Changes, Cluster, MemberState, Refused, Response};
+use crate::{Changes, Cluster, LossCause, MemberRecord, MemberState, Refused, Response};
 
 impl Cluster {
     /// Removes all seats of a member. A member that may be running could still acknowledge alone under a lease that this
@@ -21,7 +21,7 @@ impl Cluster {
         if record.is_forgotten() {
             return Ok(Response::Forgotten {
                 removed: Vec::new(),
-                lost: Vec::new(),
+                lost: self.lost_with(record),
             });
         }
         let is_up = record.is_up();
@@ -39,6 +39,17 @@ impl Cluster {
         };
         let lost = self.settle(happened, changes);
         Ok(Response::Forgotten { removed, lost })
+    }
+
+    /// What was lost when this member was forgotten, as far back as losses are remembered: whoever did not get the answer then
+    /// hears it now.
+    fn lost_with(&self, forgotten: &MemberRecord) -> Vec<(PartitionKey, Generation)> {
+        let then = self
+            .losses
+            .iter()
+            .filter(|loss| loss.cause == LossCause::Forgotten && loss.at == forgotten.since);
+        then.map(|loss| (loss.partition, loss.generation.next()))
+            .collect()
     }
 
     /// Ends a member; its seats must be settled afterwards.

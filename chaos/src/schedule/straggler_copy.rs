@@ -84,11 +84,7 @@ fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageE
     };
     disk.crash(&plan, random, false);
     let found = disk.open(&[], &plan, &mut log)?.replicas;
-    let last = found.first().map(|replica| {
-        let entries = replica.entries.last();
-        entries.map_or(replica.ring_lsn, |entry| entry.lsn)
-    });
-    Ok(last.unwrap_or(Lsn::ZERO))
+    Ok(found.first().map_or(Lsn::ZERO, RecoveredReplica::last))
 }
 
 /// Writes and flushes.

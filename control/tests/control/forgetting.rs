@@ -67,6 +67,10 @@ fn the_last_copy_of_a_dead_member_needs_the_operators_word_and_becomes_a_named_l
     for key in would_lose {
         assert_eq!(world.partition(key).primary.unwrap().member, MemberId(2));
     }
+    // Whoever did not get that answer asks again.
+    let (again, _) = world.apply(&forget(1, true));
+    let removed = Vec::new();
+    assert_eq!(again, Response::Forgotten { removed, lost });
 }
 
 #[test]

@@ -95,25 +95,34 @@ fn is_repeatable(command: &Command) -> bool {
 /// Proposes on this member, which is thought to lead.
 pub(crate) async fn here(core: &Arc<Core>, command: Command, within: Duration) -> Attempt {
     let members = ended_by(&command, &core.view().cluster);
-    let attempt = if members.is_empty() {
-        tokio::time::timeout(within, write(core, command)).await
-    } else {
-        let Some(fence) = Fence::raise(core, members) else {
-            return Attempt::NotLeader(None);
-        };
-        let until = crate::clock::Clock.instant() + within;
-        // A task of its own: whoever asked may go away, or run out of patience, and the leases stay withheld all the same
-        // until it is known here whether the command is applied or never will be.
-        let fenced = write_fenced(Arc::clone(core), fence, command, until);
-        let written = crate::spawn::task("fenced-proposal", fenced);
-        match tokio::time::timeout(within, written).await {
-            Ok(Ok(attempt)) => Ok(attempt),
-            // It panicked, which has been reported.
-            Ok(Err(_)) => return Attempt::Unknown,
-            Err(elapsed) => Err(elapsed),
+    let attempt = async {
+        if members.is_empty() {
+            write(core, command).await
+        } else {
+            fenced(core, members, command, within).await
         }
     };
+    let attempt = tokio::time::timeout(within, attempt).await;
     attempt.unwrap_or(Attempt::Unknown)
+}
+
+/// Writes a command that ends copies of these members, with their leases withheld.
+async fn fenced(
+    core: &Arc<Core>,
+    members: Vec<MemberId>,
+    command: Command,
+    within: Duration,
+) -> Attempt {
+    let Some(fence) = Fence::raise(core, members) else {
+        return Attempt::NotLeader(None);
+    };
+    let until = crate::clock::Clock.instant() + within;
+    // A task of its own: whoever asked may go away, or run out of patience, and the leases stay withheld all the same
+    // until it is known here whether the command is applied or never will be.
+    let fenced = write_fenced(Arc::clone(core), fence, command, until);
+    let written = crate::spawn::task("fenced-proposal", fenced).await;
+    // An error is a panic, which has been reported.
+    written.unwrap_or(Attempt::Unknown)
 }
 
 /// Waits until the leases that the fence withholds have run out, then writes the command; not after `until`.

@@ -115,16 +115,9 @@ impl Arena {
 
     /// A replica as the machine wants it; `None` if what was stored is not what was kept under its number.
     pub(super) fn load(&self, stored: &StoredReplica) -> Option<RecoveredReplica> {
-        let mut found = RecoveredReplica {
-            partition: stored.partition,
-            replica: stored.replica,
-            ring: None,
-            ring_lsn: Lsn::ZERO,
-            ring_term: Term::ZERO,
-            entries: Vec::new(),
-            commit: stored.commit,
-            cut_mark: stored.cut_mark,
-        };
+        let mut found = RecoveredReplica::empty(stored.partition, stored.replica);
+        found.commit = stored.commit;
+        found.cut_mark = stored.cut_mark;
         if let Some(state) = &stored.state {
             let parts = state
                 .parts

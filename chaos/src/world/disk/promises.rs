@@ -106,13 +106,8 @@ fn broken(held: &Held, listed: Option<&RecoveredReplica>, unlisted_cut: bool) ->
     if held.marked {
         return Some(format!("the mark of {replica} is gone"));
     }
-    let end = last(found);
+    let end = found.last();
     (end < *flushed).then(|| format!("{replica} was flushed up to {flushed} and ends at {end}"))
-}
-
-fn last(found: &RecoveredReplica) -> Lsn {
-    let entries = found.entries.last();
-    entries.map_or(found.ring_lsn, |entry| entry.lsn)
 }
 
 #[cfg(test)]
@@ -140,8 +135,7 @@ mod tests {
     }
 
     fn found(lsn: u64) -> RecoveredReplica {
-        let mut found = RecoveredReplica::empty_and_marked(PARTITION, ReplicaId::default());
-        found.cut_mark = false;
+        let mut found = RecoveredReplica::empty(PARTITION, ReplicaId::default());
         found.entries = (1..=lsn)
             .map(|lsn| LogEntry {
                 term: Term(1),
