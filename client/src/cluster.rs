@@ -4,17 +4,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringhold_proto::convert::{cluster_from_bytes, duration_from_millis, unix_from_timestamp};
+use ringhold_proto::convert::{cluster_from_bytes, unix_from_timestamp};
 use ringhold_proto::v1;
-use ringhold_types::{
-    ClusterId, ExecutorConfig, Generation, MemberId, Millis, Sequence, Term, UnixMillis,
-};
+use ringhold_types::{ClusterId, ExecutorConfig, Generation, MemberId, Sequence, Term, UnixMillis};
 
 use crate::Client;
 use crate::connections::cluster_service;
 use crate::error::RequestError;
 use crate::limits;
 use crate::shared::{Asking, NoAnswer, Try};
+use crate::span;
 use crate::task_info::unreadable;
 
 /// Shows and changes the cluster. Any member answers.
@@ -278,12 +277,11 @@ impl Cluster {
         member: &str,
         within: Duration,
     ) -> Result<MemberInfo, RequestError> {
-        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let request = v1::DrainMemberRequest {
             cluster_id: self.cluster_id(),
             member: member.to_owned(),
             undo: false,
-            wait: Some(duration_from_millis(Millis(millis))),
+            wait: Some(span::wire(within)),
         };
         self.drain_member(request, within).await
     }

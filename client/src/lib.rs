@@ -29,6 +29,7 @@ mod refusal;
 mod retrieve;
 mod routing;
 mod shared;
+mod span;
 mod submit;
 mod submit_stream;
 mod submitter;

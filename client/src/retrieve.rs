@@ -6,15 +6,16 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ringhold_proto::convert::{duration_from_millis, status_from_number};
+use ringhold_proto::convert::status_from_number;
 use ringhold_proto::{StatedTaskId, v1};
-use ringhold_types::{Millis, Outcome, TaskId, TaskResult, TaskStatus};
+use ringhold_types::{Outcome, TaskId, TaskResult, TaskStatus};
 
 use crate::backoff::Backoff;
 use crate::codec::CodecError;
 use crate::connections::{Lane, executor_service};
 use crate::error::{RetrieveError, TaskError};
 use crate::shared::{Asking, Place, Try};
+use crate::span;
 use crate::{Client, limits, random};
 
 /// The outcome of a task.
@@ -182,7 +183,7 @@ impl Retrieve {
         let request = v1::RetrieveResultRequest {
             cluster_id: self.client.shared.cluster_id(),
             id: Some(self.wire_id()),
-            wait: Some(duration_from_millis(millis(wait))),
+            wait: Some(span::wire(wait)),
             keep: self.keep,
         };
         let response = executor_service(attempt.channel)
@@ -205,7 +206,7 @@ impl Retrieve {
             cluster_id: self.client.shared.cluster_id(),
             id: Some(self.wire_id()),
             request_id: Some(request_id),
-            wait: Some(duration_from_millis(millis(wait))),
+            wait: Some(span::wire(wait)),
         };
         let response = executor_service(attempt.channel)
             .retrieve_and_dispose(request)
@@ -239,10 +240,6 @@ impl Retrieve {
             attempts,
         })
     }
-}
-
-fn millis(span: Duration) -> Millis {
-    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl IntoFuture for Retrieve {

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use ringhold_proto::convert::{duration_from_millis, timestamp_from_unix};
+use ringhold_proto::convert::timestamp_from_unix;
 use ringhold_proto::v1;
-use ringhold_types::{Millis, OnInterrupt, TaskCall, UnixMillis};
+use ringhold_types::{OnInterrupt, TaskCall};
 
 use crate::Client;
 use crate::codec::CodecError;
 use crate::error::SubmitError;
+use crate::span;
 use crate::submitter::{FullPolicy, Stored, Submitter};
 
 /// A submit that is being put together; `.await` sends it. It resolves once the task is stored durably.
@@ -133,11 +134,10 @@ impl<A> Submit<A> {
     async fn send(self) -> Result<A, SubmitError> {
         let call = self.call?;
         let options = self.options;
-        let span = |limit: Duration| duration_from_millis(Millis(millis(limit)));
         let limits = v1::TaskLimits {
-            wait: options.wait_limit.map(span),
-            run: options.run_limit.map(span),
-            total: options.total_limit.map(span),
+            wait: options.wait_limit.map(span::wire),
+            run: options.run_limit.map(span::wire),
+            total: options.total_limit.map(span::wire),
         };
         let task = v1::Task {
             call: Some((&call).into()),
@@ -148,7 +148,7 @@ impl<A> Submit<A> {
             on_interrupt: v1::OnInterrupt::from(options.on_interrupt).into(),
             not_before: options
                 .not_before
-                .map(|time| timestamp_from_unix(unix_millis(time))),
+                .map(|time| timestamp_from_unix(span::unix(time))),
             dispose_on_success: options.dispose_on_success,
         };
         let within = options
@@ -182,15 +182,4 @@ impl<A> fmt::Debug for Submit<A> {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn unix_millis(time: SystemTime) -> UnixMillis {
-    UnixMillis(millis(
-        time.duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
-    ))
 }

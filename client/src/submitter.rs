@@ -14,6 +14,7 @@ use crate::limits;
 use crate::random;
 use crate::refusal::Miss;
 use crate::shared::{Place, Shared};
+use crate::span;
 
 /// What a submit does when its partition is full. What the *executor* does about that is its own setting,
 /// [`ringhold_types::WhenFull`], and comes first.
@@ -135,14 +136,16 @@ impl Submitter<'_> {
         let Some(stream) = self.shared.stream(&address) else {
             return Err(Miss::Unanswered(format!("{address:?} is no address")));
         };
+        let waited =
+            limits::TRY_TIMEOUT.min(self.deadline.saturating_duration_since(Instant::now()));
         let request = v1::SubmitStreamRequest {
             cluster_id: self.shared.cluster_id(),
             correlation_id: 0,
             executor: self.executor.to_owned(),
             task: Some(task.clone()),
+            // A member that holds the task back until there is room must not seem frozen.
+            patience: Some(span::wire(waited)),
         };
-        let waited =
-            limits::TRY_TIMEOUT.min(self.deadline.saturating_duration_since(Instant::now()));
         let answer = tokio::select! {
             answer = tokio::time::timeout(waited, stream.submit(request)) => answer,
             () = self.shared.moved_away(place, &address) => {

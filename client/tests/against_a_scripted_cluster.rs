@@ -212,6 +212,25 @@ async fn a_submit_whose_tries_go_unanswered_is_indeterminate_and_names_its_key()
 }
 
 #[tokio::test]
+async fn a_submit_says_how_long_it_waits_for_its_answer() {
+    let fake = Fake::start(1).await;
+    let executor = fake.client().await.executor("reports");
+    let brief = executor.submit(task()).deadline(Duration::from_secs(1));
+    brief.await.expect("stored");
+    let said = *fake.members[0].patience.lock().expect("no panic");
+    let said = said.and_then(|it| Duration::try_from(it).ok());
+    assert!(
+        said.is_some_and(|it| it <= Duration::from_secs(1)),
+        "{said:?}"
+    );
+    let long = executor.submit(task()).deadline(Duration::from_secs(600));
+    long.await.expect("stored");
+    let said = *fake.members[0].patience.lock().expect("no panic");
+    let said = said.and_then(|it| Duration::try_from(it).ok());
+    assert_eq!(said, Some(ringhold_client::limits::TRY_TIMEOUT));
+}
+
+#[tokio::test]
 async fn a_clear_refusal_is_not_made_doubtful_by_a_try_that_has_no_time_for_its_answer() {
     let fake = Fake::start(1).await;
     let executor = fake.client().await.executor("reports");

@@ -69,6 +69,8 @@ pub struct Member {
     pub address: String,
     pub connections: AtomicUsize,
     pub submits: AtomicUsize,
+    /// How long the last submit said that it waits for its answer.
+    pub patience: Mutex<Option<ringhold_proto::WireDuration>>,
     pub on_submit: Mutex<VecDeque<OnSubmit>>,
     pub on_retrieve: Mutex<VecDeque<OnRetrieve>>,
     pub on_cancel: Mutex<VecDeque<OnRetrieve>>,
@@ -158,6 +160,7 @@ async fn serve(cluster: Arc<Cluster>) -> Arc<Member> {
         address: listener.local_addr().expect("bound").to_string(),
         connections: AtomicUsize::new(0),
         submits: AtomicUsize::new(0),
+        patience: Mutex::default(),
         on_submit: Mutex::default(),
         on_retrieve: Mutex::default(),
         on_cancel: Mutex::default(),
@@ -242,6 +245,7 @@ impl Member {
         let key = key.expect("the SDK always gives a key").to_vec();
         cluster.keys_seen.lock().expect("no panic").push(key);
         self.submits.fetch_add(1, Ordering::SeqCst);
+        *self.patience.lock().expect("no panic") = request.patience;
         let now = cluster.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         cluster.in_flight_most.fetch_max(now, Ordering::SeqCst);
         let takes = *cluster.submit_time.lock().expect("no panic");

@@ -6,6 +6,7 @@ mod discovery;
 mod draining;
 mod failing;
 mod pages;
+mod patience;
 mod rare_codes;
 mod ring_bytes;
 mod stopping;

@@ -46,7 +46,7 @@ impl ExecutorServiceImpl {
     /// Where a request came from, and when it must be answered: before the caller's deadline if it states one, so that what
     /// the answer says, INDETERMINATE for example, is not lost to gRPC's own word that time is up.
     fn call<T>(&self, request: &Request<T>, wait: Duration) -> Call {
-        let stated = stated_timeout(request).map(|span| span - ANSWER_MARGIN.min(span / 4));
+        let stated = stated_timeout(request).map(in_time);
         let patience = stated.unwrap_or(DEFAULT_PATIENCE + wait);
         Call {
             connection: connection_of(request),
@@ -54,6 +54,11 @@ impl ExecutorServiceImpl {
             forwarded: forward::forwarded_from(request).is_some(),
         }
     }
+}
+
+/// When to answer a caller who waits for `patience`.
+fn in_time(patience: Duration) -> Duration {
+    patience - ANSWER_MARGIN.min(patience / 4)
 }
 
 /// The deadline that gRPC carries in the `grpc-timeout` header: at most eight digits and a unit.

@@ -2,9 +2,11 @@
 //! atomicity (PROTOCOL §1).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use ringhold_proto::convert::millis_from_duration;
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::ErrorCode;
 use tokio::sync::{Semaphore, mpsc};
@@ -12,9 +14,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::super::api::{Api, DEFAULT_PATIENCE};
+use super::super::api::{Api, DEFAULT_PATIENCE, WAIT_MAX};
 use super::super::operation::Call;
-use super::{api_error, submit};
+use super::{api_error, in_time, submit};
 use crate::spawn;
 
 /// Items of a batch: a message of 4 MiB holds hardly more tasks than this.
@@ -91,18 +93,27 @@ pub(super) fn submit_stream(
     ReceiverStream::new(stream)
 }
 
+/// How long an item may take, so that its answer is there when its client gives up.
+fn patience_of(item: &v1::SubmitStreamRequest) -> Result<Duration, ApiError> {
+    let Some(stated) = &item.patience else {
+        return Ok(DEFAULT_PATIENCE);
+    };
+    let stated = Duration::from_millis(millis_from_duration("patience", stated)?.0);
+    Ok(in_time(stated).min(WAIT_MAX + DEFAULT_PATIENCE))
+}
+
 async fn stream_item(
     api: &Api,
     connection: u64,
     item: v1::SubmitStreamRequest,
 ) -> v1::SubmitStreamResponse {
     let correlation_id = item.correlation_id;
-    let call = Call {
-        connection,
-        deadline: api.deadline(DEFAULT_PATIENCE),
-        forwarded: false,
-    };
     let result = async {
+        let call = Call {
+            connection,
+            deadline: api.deadline(patience_of(&item)?),
+            forwarded: false,
+        };
         api.check_cluster(item.cluster_id.as_deref())?;
         let task = item
             .task
