@@ -223,6 +223,7 @@ impl SegmentedLog {
     /// higher epoch, so that nothing after it can ever join the log, and marks every replica.
     fn resume(&mut self, end: LogEnd) -> Result<Option<TornTail>, StorageError> {
         self.files.resume(end.segment, end.offset, end.capacity)?;
+        self.files.write_again(end.exposed_from)?;
         self.epoch = end.next_epoch;
         self.next_batch = end.next_batch;
         self.synced = BatchNumber(end.next_batch.0 - 1);

@@ -352,7 +352,7 @@ impl Life {
         self.log().prepare()
     }
 
-    /// Works under an injected fault, and crashes.
+    /// Works under an injected fault, and crashes, at once or in the next process.
     fn fail(
         &mut self,
         seed: u64,
@@ -374,6 +374,12 @@ impl Life {
             assert!(matches!(again, Err(StorageError::Poisoned)), "{again:?}");
             let again = self.log().append(&[]);
             assert!(matches!(again, Err(StorageError::Poisoned)), "{again:?}");
+        }
+        if seed % 2 == 0 {
+            // Another process goes on before the power goes: whatever it reports must outlast that.
+            self.log = None;
+            self.disk.kill();
+            self.reopen(self.synced);
         }
         self.crash(seed);
         Ok(())

@@ -88,6 +88,28 @@ fn what_a_restart_reports_is_durable() {
 }
 
 #[test]
+fn what_a_restart_reports_is_durable_also_after_a_failed_flush() {
+    let disk = SimulatedFileSystem::new();
+    let (mut log, _) = open(&disk).expect("opens");
+    log.append(&[entry(1, 1)]).expect("append succeeds");
+    log.sync().expect("sync succeeds");
+    log.append(&[entry(1, 2), large(3)])
+        .expect("append succeeds");
+    disk.fail_sync_after(0);
+    log.sync().expect_err("the flush failed");
+    drop(log);
+    disk.kill();
+    // The machine still shows what the flush did not bring to the disk, and takes it for written.
+    let (log, recovered) = open(&disk).expect("opens");
+    let reported = recovered.replicas[0].last_lsn();
+    assert_eq!(reported, Lsn(3));
+    drop(log);
+    disk.lose_unflushed();
+    let (_, recovered) = open(&disk).expect("opens");
+    assert_eq!(recovered.replicas[0].last_lsn(), reported);
+}
+
+#[test]
 fn a_full_disk_refuses_before_anything_is_written_and_recovers() {
     let disk = SimulatedFileSystem::new();
     let (mut log, _) = open(&disk).expect("opens");

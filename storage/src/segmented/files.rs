@@ -157,6 +157,28 @@ impl SegmentFiles {
         Ok(())
     }
 
+    /// Writes once more what is in the current segment from `offset` up to its position. A flush that failed in an earlier
+    /// process leaves pages that the operating system takes for written and that are not on the disk (Rebello et al., "Can
+    /// applications recover from fsync failures?", ATC 2020): only pages written anew are part of the next flush.
+    pub(super) fn write_again(&mut self, offset: u64) -> Result<(), StorageError> {
+        let Some(current) = &self.current else {
+            return Ok(());
+        };
+        // Lengths of a segment fit memory: it is read whole.
+        let bytes = usize::try_from(current.offset.saturating_sub(offset)).unwrap_or(0);
+        let mut buffer = vec![0; bytes];
+        let again = current.file.read_at(offset, &mut buffer).and_then(|read| {
+            if read < buffer.len() {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            current.file.write_at(offset, &buffer)
+        });
+        again.map_err(|error| {
+            let path = segment_path(&self.directory, current.number);
+            StorageError::io("write", &path, error)
+        })
+    }
+
     /// The segment written to; zero while there is none.
     pub(super) fn current_number(&self) -> SegmentNumber {
         self.current

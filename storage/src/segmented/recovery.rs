@@ -33,6 +33,8 @@ pub(super) struct ReadLog {
 pub(super) struct LogEnd {
     pub(super) segment: SegmentNumber,
     pub(super) offset: u64,
+    /// Where the batches begin of which nothing says that they were synced.
+    pub(super) exposed_from: u64,
     pub(super) capacity: u64,
     pub(super) next_batch: BatchNumber,
     /// Higher than every epoch found.
@@ -140,11 +142,14 @@ pub fn newest_batches(
     let Ok(segment) = SegmentContents::parse(*newest, path, bytes, &options.normalised()) else {
         return Ok(Vec::new());
     };
-    let known = segment.batches.last().map_or(0, |(last, _)| last.synced.0);
-    let place = |(header, body): &(BatchHeader, Range<usize>)| PlacedBatch {
-        path: path.clone(),
-        bytes: body.start - BATCH_HEADER_BYTES..body.end,
-        is_exposed: header.number.0 > known,
+    let exposed_from = segment.exposed_from();
+    let place = |(_, body): &(BatchHeader, Range<usize>)| {
+        let bytes = body.start - BATCH_HEADER_BYTES..body.end;
+        PlacedBatch {
+            path: path.clone(),
+            is_exposed: bytes.start >= exposed_from,
+            bytes,
+        }
     };
     Ok(segment.batches.iter().map(place).collect())
 }
@@ -192,6 +197,7 @@ impl Reader<'_> {
         Ok(LogEnd {
             segment: header.number,
             offset: newest.end as u64,
+            exposed_from: newest.exposed_from() as u64,
             capacity: header.capacity,
             next_batch: newest.next,
             next_epoch: Epoch(epoch.max(beyond.epoch).0 + 1),
@@ -224,6 +230,15 @@ struct Beyond {
 }
 
 impl SegmentContents {
+    /// Where the batches begin of which nothing says that they were synced.
+    fn exposed_from(&self) -> usize {
+        let known = self.batches.last().map_or(0, |(last, _)| last.synced.0);
+        let mut exposed = self.batches.iter().filter(|(it, _)| it.number.0 > known);
+        exposed
+            .next()
+            .map_or(self.end, |(_, body)| body.start - BATCH_HEADER_BYTES)
+    }
+
     fn parse(
         number: SegmentNumber,
         path: &Path,
