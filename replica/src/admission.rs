@@ -275,12 +275,15 @@ impl Primary {
         }
         match self.find_room(core, context, &submission.task) {
             Ok(evict) => {
+                context.shared.ring_bytes.wait_is_over(core.partition);
                 self.accept(core, context, token, submission, evict);
                 Submitted::Done
             }
             Err(lack) if core.ring.limits().when_full == WhenFull::Wait => {
-                if let Lack::Member(member) = lack {
-                    context.shared.ring_bytes.wait(core.partition, member);
+                let ring_bytes = &mut context.shared.ring_bytes;
+                match lack {
+                    Lack::Member(member) => ring_bytes.wait(core.partition, member),
+                    Lack::Partition => ring_bytes.wait_is_over(core.partition),
                 }
                 Submitted::Waits(asked)
             }

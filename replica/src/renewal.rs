@@ -16,8 +16,10 @@ pub(crate) struct Renewals {
     asked: Tick,
     /// Who has not answered since.
     unanswered: BTreeSet<MemberId>,
-    /// Whether they were told, or will be, that this member's rings are nearly full.
+    /// Whether this member's rings are nearly full.
     rings_full: bool,
+    /// What the members that were last asked were told of that.
+    told_full: bool,
 }
 
 impl Renewals {
@@ -27,6 +29,7 @@ impl Renewals {
             asked: now,
             unanswered: BTreeSet::new(),
             rings_full: false,
+            told_full: false,
         }
     }
 
@@ -51,6 +54,7 @@ impl Renewals {
     /// missed.
     pub(crate) fn asked(&mut self, now: Tick, members: &BTreeSet<MemberId>, timing: &Timing) {
         self.asked = now;
+        self.told_full = self.rings_full;
         self.unanswered.clone_from(members);
         self.due = now.after(timing.heartbeat);
     }
@@ -59,7 +63,8 @@ impl Renewals {
     pub(crate) fn answered(&mut self, member: MemberId, sent: Tick, timing: &Timing) {
         let was_last =
             sent == self.asked && self.unanswered.remove(&member) && self.unanswered.is_empty();
-        if was_last && self.due == sent.after(timing.heartbeat) {
+        let has_news = self.told_full != self.rings_full;
+        if was_last && !has_news && self.due == sent.after(timing.heartbeat) {
             self.due = sent.after(timing.renewal);
         }
     }
@@ -80,5 +85,21 @@ mod tests {
         assert_eq!(renewals.due(), Tick(0).after(timing.renewal));
         renewals.tell(true, &timing);
         assert_eq!(renewals.due(), Tick(0).after(timing.heartbeat));
+    }
+
+    #[test]
+    fn rings_that_become_nearly_full_between_a_round_and_its_answers_are_told_as_soon() {
+        let timing = Timing::default();
+        let mut renewals = Renewals::new(Tick(0));
+        let peer = MemberId(2);
+        renewals.asked(Tick(0), &BTreeSet::from([peer]), &timing);
+        renewals.tell(true, &timing);
+        renewals.answered(peer, Tick(0), &timing);
+        assert_eq!(renewals.due(), Tick(0).after(timing.heartbeat));
+        let next = renewals.due();
+        renewals.asked(next, &BTreeSet::from([peer]), &timing);
+        renewals.tell(true, &timing);
+        renewals.answered(peer, next, &timing);
+        assert_eq!(renewals.due(), next.after(timing.renewal));
     }
 }

@@ -69,6 +69,7 @@ impl RingBytes {
     /// What a partition holds at the end of a turn; zero where it is not held here any more.
     pub(crate) fn set(&mut self, partition: PartitionKey, bytes: u64) {
         let before = if bytes == 0 {
+            self.waiting.remove(&partition);
             self.by_partition.remove(&partition)
         } else {
             self.by_partition.insert(partition, bytes)
@@ -101,11 +102,46 @@ impl RingBytes {
         self.waiting.get(&partition).copied()
     }
 
-    /// Partitions whose submits waited, once there may be room for them.
+    /// Submits of a partition do not wait for a member any more: they found room, or lack it in their partition.
+    pub(crate) fn wait_is_over(&mut self, partition: PartitionKey) {
+        self.waiting.remove(&partition);
+    }
+
+    /// Partitions whose submits wait, once there may be room for them.
     pub(crate) fn take_freed(&mut self) -> Vec<PartitionKey> {
         if !std::mem::take(&mut self.freed) {
             return Vec::new();
         }
-        std::mem::take(&mut self.waiting).into_keys().collect()
+        self.waiting.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_types::{ExecutorId, PartitionNumber};
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_tried_again_whenever_room_is_made_and_knows_what_for_until_that_is_over() {
+        let key = |number| PartitionKey {
+            executor: ExecutorId(0),
+            partition: PartitionNumber(number),
+        };
+        let (waiting, other, full) = (key(1), key(2), MemberId(3));
+        let mut bytes = RingBytes::new(10_000);
+        bytes.set(other, 500);
+        bytes.wait(waiting, full);
+        assert_eq!(bytes.take_freed(), []);
+        for left in [400, 300] {
+            bytes.set(other, left);
+            assert_eq!(bytes.take_freed(), [waiting]);
+            // It may be asked before it is tried.
+            assert_eq!(bytes.waited_for(waiting), Some(full));
+        }
+        bytes.wait_is_over(waiting);
+        bytes.set(other, 200);
+        assert_eq!(bytes.take_freed(), []);
+        assert_eq!(bytes.waited_for(waiting), None);
     }
 }

@@ -88,9 +88,10 @@ pub(crate) async fn run(core: &Arc<Core>, wish: &Wish) -> Result<(), ControlErro
             }
             Progress::Wait(why) => why,
             Progress::NameInUse { member, refusal } => {
-                let is_starting = core.starting().contains(&member);
+                // Without a leader nobody judges either.
+                let is_judged = core.leader().is_some() && !core.starting().contains(&member);
                 let now = crate::clock::Clock.instant();
-                let why = namesake.wait(member, is_starting, now);
+                let why = namesake.wait(member, is_judged, now);
                 why.ok_or(ControlError::Refused { reason: refusal })?
             }
         };

@@ -17,19 +17,25 @@ pub(crate) struct Namesake {
 }
 
 impl Namesake {
-    /// Why to wait on for `member`, or nothing when it lives. While the leader still waits for that one to start, time does
-    /// not count: it judges nobody so far.
+    /// Why to wait on for `member`, or nothing when it lives. Time counts only while it is judged: not while there is no leader,
+    /// nor while the leader still waits for that one to start.
     pub(crate) fn wait(
         &mut self,
         member: MemberId,
-        is_starting: bool,
+        is_judged: bool,
         now: Instant,
     ) -> Option<String> {
-        if is_starting {
+        if !is_judged {
             self.since = None;
         }
         let since = *self.since.get_or_insert(now);
         let waited = now.saturating_duration_since(since);
+        if !is_judged {
+            return Some(format!(
+                "its directory is new, and its name is that of member {member}, which nobody judges at present: there is no \
+                 leader, for want of a majority of the voters perhaps, or the leader waits for that member to start"
+            ));
+        }
         (waited < NAMESAKE_PATIENCE).then(|| {
             format!(
                 "its directory is new, and its name is that of member {member}, which is not judged dead yet; it joins as \
@@ -50,27 +56,24 @@ mod tests {
     fn the_wait_for_a_member_that_lives_on_ends() {
         let began = crate::clock::Clock.instant();
         let mut namesake = Namesake::default();
-        let why = namesake.wait(FORMER, false, began).expect("it waits");
+        let why = namesake.wait(FORMER, true, began).expect("it waits");
         assert!(why.contains(&FORMER.to_string()), "{why}");
         let almost = began + NAMESAKE_PATIENCE - Duration::from_millis(1);
-        assert!(namesake.wait(FORMER, false, almost).is_some());
-        assert_eq!(
-            namesake.wait(FORMER, false, began + NAMESAKE_PATIENCE),
-            None
-        );
+        assert!(namesake.wait(FORMER, true, almost).is_some());
+        assert_eq!(namesake.wait(FORMER, true, began + NAMESAKE_PATIENCE), None);
     }
 
     #[test]
     fn time_in_which_the_leader_judges_nobody_does_not_count() {
         let began = crate::clock::Clock.instant();
         let mut namesake = Namesake::default();
-        assert!(namesake.wait(FORMER, false, began).is_some());
+        assert!(namesake.wait(FORMER, true, began).is_some());
         let judging = began + 3 * NAMESAKE_PATIENCE;
-        assert!(namesake.wait(FORMER, true, judging).is_some());
+        assert!(namesake.wait(FORMER, false, judging).is_some());
         let almost = judging + NAMESAKE_PATIENCE - Duration::from_millis(1);
-        assert!(namesake.wait(FORMER, false, almost).is_some());
+        assert!(namesake.wait(FORMER, true, almost).is_some());
         assert_eq!(
-            namesake.wait(FORMER, false, judging + NAMESAKE_PATIENCE),
+            namesake.wait(FORMER, true, judging + NAMESAKE_PATIENCE),
             None
         );
     }

@@ -58,7 +58,15 @@ async fn run_blocking(
     input: HandlerInput,
 ) -> AttemptEnd {
     let context = run.context.clone();
-    let mut body = pin!(threads.run(move || handler(context, input)));
+    let started = tokio::select! {
+        biased;
+        started = threads.start(move || handler(context, input)) => started,
+        // There was no thread for it so far, and now it never begins.
+        stop = run.must_stop() => {
+            return stopped_end(stop.reason, || run.timed_out(&format!("handler {name}"), None));
+        }
+    };
+    let mut body = pin!(started.end());
     let (ended, stop) = tokio::select! {
         biased;
         ended = &mut body => (ended, None),

@@ -23,6 +23,18 @@ type Work = Box<dyn FnOnce() + Send>;
 /// What a run returned, or what it panicked with.
 pub(super) type Ended<T> = Result<T, Box<dyn Any + Send>>;
 
+/// A run that has its thread.
+pub(super) struct Started<T>(oneshot::Receiver<Ended<T>>);
+
+impl<T> Started<T> {
+    /// What comes of it.
+    pub(super) async fn end(self) -> Ended<T> {
+        self.0
+            .await
+            .expect("work that was handed over runs, and sends")
+    }
+}
+
 /// The threads. Those without work end when this is dropped; one that runs a handler ends after it.
 pub(super) struct Threads {
     shared: Arc<Shared>,
@@ -60,12 +72,12 @@ impl Threads {
         }
     }
 
-    /// Runs `body` on a thread of its own and returns what came of it. While the operating system has no thread to give,
-    /// it waits and asks again. Dropped before it has a thread, the body never runs; dropped later, it runs to its end.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Starts `body` on a thread of its own. While the operating system has no thread to give, it waits and asks again.
+    /// Dropped before it returns, the body never runs; from then on it runs to its end.
+    pub(super) async fn start<T: Send + 'static>(
         &self,
         body: impl FnOnce() -> T + Send + 'static,
-    ) -> Ended<T> {
+    ) -> Started<T> {
         let (sender, receiver) = oneshot::channel();
         let mut work: Work = Box::new(move || {
             let ended = catch_unwind(AssertUnwindSafe(body));
@@ -77,9 +89,7 @@ impl Threads {
             work = back;
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        receiver
-            .await
-            .expect("work that was handed over runs, and sends")
+        Started(receiver)
     }
 
     /// Gives the work to an idle thread or to a new one; back if there is none.
@@ -153,6 +163,15 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Threads {
+        async fn run<T: Send + 'static>(
+            &self,
+            body: impl FnOnce() -> T + Send + 'static,
+        ) -> Ended<T> {
+            self.start(body).await.end().await
+        }
+    }
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()

@@ -130,7 +130,7 @@ impl Member {
         }
     }
 
-    /// Ends the member in good order, within half a minute: other members take over what it leads, running attempts end or
+    /// Ends the member in good order, within a minute: other members take over what it leads, running attempts end or
     /// are handed back, open calls end, everything handed to the disk is written, the Raft leadership moves. No task is
     /// re-run, unless an attempt ignores its end or no other member can take over.
     pub async fn shutdown(self) {
@@ -141,9 +141,17 @@ impl Member {
         let Some(thread) = self.partition_thread.take() else {
             return;
         };
-        let joined = crate::spawn::blocking("join-partition-thread", move || thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the partition thread panicked");
+        // On a thread of its own: a runtime would not end before one of its blocking threads that waits for a hanging disk.
+        let (sender, joined) = tokio::sync::oneshot::channel();
+        let joins = crate::spawn::thread("join-ring", move || {
+            // Nobody may wait for it any more.
+            let _ = sender.send(thread.join());
+        });
+        if let Err(error) = joins {
+            tracing::error!(%error, "no thread to wait for the partition thread with");
+        }
+        if !matches!(joined.await, Ok(Ok(()))) {
+            tracing::error!("the partition thread panicked, or could not be waited for");
         }
     }
 }

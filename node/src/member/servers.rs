@@ -13,9 +13,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
+use super::ending::Ended;
 use super::{MemberBuilder, StartError};
 use crate::http::{self, Pages, Readiness};
 use crate::rpc::{Api, ClusterServiceImpl, ExecutorServiceImpl};
@@ -24,6 +28,8 @@ use crate::spawn;
 /// Silence on a client's connection after which it is pinged, and the time it has to answer: waiters of clients that
 /// vanished without a word do not stay longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// The name under which gRPC's health service knows the server as a whole.
+const WHOLE_MEMBER: &str = "";
 /// Calls open at once on one connection; SDKs park thousands of retrieves on one.
 const CALLS_PER_CONNECTION_MAX: u32 = 100_000;
 
@@ -161,6 +167,7 @@ pub(super) struct ServersOptions {
     pub(super) peer_address: SocketAddr,
     pub(super) api: Api,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) ended: watch::Receiver<Ended>,
 }
 
 impl Servers {
@@ -172,7 +179,7 @@ impl Servers {
             peer_address: options.peer_address,
             http_address: options.http_address,
             readiness: options.readiness,
-            clients: serve_clients(options.client, options.api).await,
+            clients: serve_clients(options.client, options.api, options.ended).await,
             peers: options.peers,
             http: options.http,
         }
@@ -197,7 +204,7 @@ impl Servers {
     }
 }
 
-async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
+async fn serve_clients(listener: TcpListener, api: Api, ended: watch::Receiver<Ended>) -> Serving {
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = tonic_health::server::health_reporter();
     let executor = ExecutorServiceServer::new(ExecutorServiceImpl::new(api.clone()))
@@ -210,6 +217,7 @@ async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
     health
         .set_serving::<ClusterServiceServer<ClusterServiceImpl>>()
         .await;
+    spawn::task("health", tell_of_failure(health, ended));
     let server = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
@@ -233,6 +241,26 @@ async fn serve_clients(listener: TcpListener, api: Api) -> Serving {
     Serving {
         stop,
         task: spawn::task("serve-clients", logged("client", serving)),
+    }
+}
+
+/// Says that nothing is served any more once the partition thread has ended by itself.
+async fn tell_of_failure(health: HealthReporter, mut ended: watch::Receiver<Ended>) {
+    let failed = ended
+        .wait_for(|it| matches!(it, Some(Err(_))))
+        .await
+        .is_ok();
+    if failed {
+        let names = [
+            ExecutorServiceServer::<ExecutorServiceImpl>::NAME,
+            ClusterServiceServer::<ClusterServiceImpl>::NAME,
+            WHOLE_MEMBER,
+        ];
+        for name in names {
+            health
+                .set_service_status(name, ServingStatus::NotServing)
+                .await;
+        }
     }
 }
 

@@ -367,6 +367,7 @@ async fn finish(
         peer_address: front.addresses.peer,
         api,
         readiness: front.readiness,
+        ended: running.ended.clone(),
     })
     .await;
     Ok(Member {

@@ -36,7 +36,7 @@ pub(super) struct PeerBatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The driver has stopped: the member shuts down or has failed.
-    #[error("the member is shutting down")]
+    #[error("the member is shutting down or has failed; ask another member")]
     Stopped,
 }
 

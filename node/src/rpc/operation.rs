@@ -70,7 +70,14 @@ impl Api {
                 return Err(error);
             }
             tries += 1;
-            let _changed_or_elapsed = tokio::time::timeout(pause.min(left), view.changed()).await;
+            let changed = tokio::time::timeout(pause.min(left), view.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                // Its view will never change again; without it there is no wait between two tries either.
+                return Err(api_error(
+                    ErrorCode::Unavailable,
+                    "this member has stopped driving its partitions, and does not know who leads them; ask another member",
+                ));
+            }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

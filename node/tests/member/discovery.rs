@@ -19,18 +19,27 @@ async fn channel(member: &Member) -> Channel {
     endpoint.connect().await.expect("connects")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_health_service_says_that_each_service_serves() {
-    let member = Member::single().start().await.expect("it starts");
-    let mut health = HealthClient::new(channel(&member).await);
+/// What a member says of each service, and of itself as a whole.
+pub(super) async fn health(member: &Member) -> Vec<(&'static str, ServingStatus)> {
+    let mut health = HealthClient::new(channel(member).await);
+    let mut found = Vec::new();
     for service in SERVICES.into_iter().chain([""]) {
         let request = HealthCheckRequest {
             service: service.to_owned(),
         };
         let answer = health.check(patient(request)).await.expect("known");
-        let status = answer.into_inner().status();
+        found.push((service, answer.into_inner().status()));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_service_says_that_each_service_serves() {
+    let member = Member::single().start().await.expect("it starts");
+    for (service, status) in health(&member).await {
         assert_eq!(status, ServingStatus::Serving, "{service}");
     }
+    let mut health = HealthClient::new(channel(&member).await);
     let request = HealthCheckRequest {
         service: "ringhold.v1.Nothing".to_owned(),
     };

@@ -5,8 +5,10 @@ use std::time::Duration;
 use ringhold_node::{AttemptContext, ExecutorConfig, HandlerError, Member, TypedHandler};
 use ringhold_proto::v1;
 use tonic::Request;
+use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::support::{cluster, eventually, executors, patient, task, three};
+use super::discovery::health;
+use super::support::{cluster, eventually, executors, patient, refusal, task, three};
 
 /// Enough of these fill a log segment, so that the log needs a new file.
 const PAYLOAD_BYTES: usize = 256 * 1024;
@@ -80,6 +82,32 @@ async fn a_member_whose_log_fails_is_no_longer_ready_and_others_take_over_what_i
     )
     .await;
     assert!(!acknowledged.is_empty());
+    // Whoever asks the failed one itself for what it led is told so, and at once: it never learns who leads that now. Of so
+    // many keys some fall into its third of the partitions.
+    let mut refused = None;
+    for number in 0..1_000 {
+        let request = v1::SubmitRequest {
+            executor: "work".to_owned(),
+            task: Some(task(
+                Length::NAME,
+                "\"x\"".into(),
+                &format!("late-{number}"),
+            )),
+            ..v1::SubmitRequest::default()
+        };
+        if let Err(status) = executors(failing).await.submit(patient(request)).await {
+            refused = Some(refusal(&status).message);
+            break;
+        }
+    }
+    let text = refused.expect("it led something");
+    assert!(text.contains("ask another member"), "{text}");
+    eventually("it says that it serves nothing", || async {
+        let said = health(failing).await;
+        said.iter()
+            .all(|(_, status)| *status == ServingStatus::NotServing)
+    })
+    .await;
     for id in acknowledged {
         let request = v1::RetrieveResultRequest {
             id: Some(id),

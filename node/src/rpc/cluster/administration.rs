@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringhold_control::{Command, MemberState, Refused, Response};
+use ringhold_control::{Cluster, Command, MemberState, Refused, Response};
 use ringhold_proto::code::{LEFT_PRIMARIES, LEFT_SEATS, WOULD_LOSE, WOULD_LOSE_PARTITIONS};
 use ringhold_proto::convert::millis_from_duration;
 use ringhold_proto::{ApiError, v1};
@@ -64,6 +64,11 @@ fn wait_of(request: &v1::DrainMemberRequest) -> Result<Option<Duration>, ApiErro
     Ok(Some(wait))
 }
 
+fn drains(cluster: &Cluster, member: MemberId) -> bool {
+    let record = cluster.members().get(&member);
+    record.is_some_and(|record| record.draining)
+}
+
 /// Waits until the member leads nothing and has no seat. The drain itself knows no end of time: what is left after `wait`
 /// goes on moving, and the answer says how much that is.
 async fn until_drained(
@@ -73,9 +78,12 @@ async fn until_drained(
     wait: Duration,
 ) -> Result<(), ApiError> {
     let mut view = api.driver.watch();
-    let drained = view.wait_for(|view| members::left_of(&view.cluster, member) == (0, 0));
-    match tokio::time::timeout(wait, drained).await {
-        Ok(Ok(_)) => return Ok(()),
+    let over = |cluster: &Cluster| members::left_of(cluster, member) == (0, 0);
+    // Another operator may end the drain; then there is nothing to wait for.
+    let ends = view.wait_for(|view| over(&view.cluster) || !drains(&view.cluster, member));
+    match tokio::time::timeout(wait, ends).await {
+        Ok(Ok(view)) if over(&view.cluster) => return Ok(()),
+        Ok(Ok(_)) => {}
         Ok(Err(_)) => {
             let message = "this member stops; ask another one, the drain goes on";
             return Err(api_error(ErrorCode::Unavailable, message));
@@ -84,8 +92,7 @@ async fn until_drained(
     }
     let cluster = api.cluster();
     let (primaries, seats) = members::left_of(&cluster, member);
-    let still = cluster.members().get(&member).is_some_and(|it| it.draining);
-    if !still {
+    if !drains(&cluster, member) {
         let message = format!("the drain of {name} was ended by somebody else");
         return Err(api_error(ErrorCode::FailedPrecondition, message));
     }
