@@ -1,5 +1,6 @@
 //! All checkers, and what a run may expect.
 
+use crate::dedupe::KeyWindow;
 use crate::event::Event;
 use crate::history::History;
 use crate::{dedupe, fence, ledger, lost, monotone, stable, unique};
@@ -49,12 +50,18 @@ impl Report {
     }
 }
 
-/// Runs all checkers over a history. Linear in its length but for sorting.
+/// Runs all checkers over a history in which keys are never forgotten. Linear in its length but for sorting.
 #[must_use]
 pub fn check(events: &[Event], expectation: Expectation) -> Report {
+    check_with_window(events, expectation, KeyWindow::WHOLE_RUN)
+}
+
+/// Runs all checkers over a history in which a key is free again a window after its task was removed.
+#[must_use]
+pub fn check_with_window(events: &[Event], expectation: Expectation, window: KeyWindow) -> Report {
     let history = History::of(events);
     let mut breaches = unique::check(&history);
-    breaches.extend(dedupe::check(&history, expectation));
+    breaches.extend(dedupe::check(&history, expectation, window));
     breaches.extend(lost::check(&history, expectation));
     breaches.extend(monotone::check(&history));
     breaches.extend(stable::check(&history));

@@ -18,6 +18,7 @@ pub mod stable;
 pub mod text;
 pub mod unique;
 
-pub use check::{Breach, Expectation, Report, check};
+pub use check::{Breach, Expectation, Report, check, check_with_window};
+pub use dedupe::KeyWindow;
 pub use event::{Action, Event, Kind, NOT_FROM_A_RUN, Run, Sighting};
 pub use history::{Acknowledged, End, History, Operation};

@@ -1,7 +1,8 @@
 //! Each checker against good and bad histories.
 
 use ringhold_history::{
-    Action, Event, Expectation, Kind, NOT_FROM_A_RUN, Report, Run, Sighting, check, text,
+    Action, Event, Expectation, KeyWindow, Kind, NOT_FROM_A_RUN, Report, Run, Sighting, check,
+    check_with_window, text,
 };
 use ringhold_types::ErrorCode;
 
@@ -161,6 +162,27 @@ fn an_acknowledged_task_that_is_denied_is_found() {
         before.found_by().is_empty(),
         "it may not have been stored yet"
     );
+}
+
+#[test]
+fn a_key_is_free_again_a_window_after_its_task_was_removed_and_not_before() {
+    let window = |submitted: u64| {
+        let id = "e/0/1".to_owned();
+        let script = Script::default()
+            .submits(0, 10, "a", "e/0/1", 1)
+            .asks(100, 110, Action::Dispose { id }, Sighting::Done)
+            .submits(submitted - 5, submitted, "a", "e/0/2", 1);
+        let report = check_with_window(&script.events, Expectation::default(), KeyWindow(1_000));
+        report.breaches.len()
+    };
+    // Ten per cent of the window are left to clocks.
+    assert_eq!((window(999), window(1_000)), (1, 0));
+    let never_removed = Script::default()
+        .submits(0, 10, "a", "e/0/1", 1)
+        .submits(5_000, 5_010, "a", "e/0/2", 1);
+    let window = KeyWindow(1_000);
+    let report = check_with_window(&never_removed.events, Expectation::default(), window);
+    assert_eq!(report.breaches.len(), 1);
 }
 
 #[test]
