@@ -1,13 +1,15 @@
 //! A disk without room and a wall clock that jumps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_client::{Client, ErrorCode, HandlerTask};
+use ringhold_client::{Client, ErrorCode, HandlerTask, Submit};
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::TaskId;
 
 use super::cluster::{Refusal, TestCluster, wait_until, wait_until_safe};
-use super::ledger::{Load, audit};
+use super::ledger::{Load, OUTCOME_PATIENCE, audit, check_all};
+use super::recorder::{Name, Observer, Recorder};
 
 const CONFIG: &str = r#"
 [durable-executor.work]
@@ -78,15 +80,16 @@ fn large(number: usize) -> HandlerTask {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_tasks_by_name_and_loses_nothing() {
     let mut cluster = TestCluster::start_deceived(1, ALONE).await;
-    let client = cluster.client().await;
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&cluster.client().await, &recorder);
     let mut ids = Vec::new();
     for number in 0..3 {
-        ids.push(store(&client, number).await.expect("there is room"));
+        ids.push(store(&observer, number).await.expect("there is room"));
     }
     cluster.lies(0).disk_is_full(true);
     let mut unsure = Vec::new();
     for number in ids.len().. {
-        match store(&client, number).await {
+        match store(&observer, number).await {
             Ok(id) if unsure.is_empty() => ids.push(id),
             Ok(id) => panic!("{id} is stored after the disk was full"),
             // The log took it and waits for room: neither stored nor refused.
@@ -110,20 +113,22 @@ async fn a_full_disk_refuses_tasks_by_name_and_loses_nothing() {
     let refusal = Refusal::of(&cluster.ringhold(0, &arguments));
     refusal.assert_named(ErrorCode::DiskFull, "make room on the disk");
     travels_as_the_table_says(&cluster).await;
-    reads_back(&client, &ids).await;
+    reads_back(&observer, &ids).await;
 
     cluster.lies(0).disk_is_full(false);
     wait_until("there is room again", async || {
-        store(&client, ids.len()).await.is_ok()
+        store(&observer, ids.len()).await.is_ok()
     })
     .await;
     for number in ids.len()..=ids.len() + unsure.len() {
-        ids.push(store(&client, number).await.expect("there is room"));
+        ids.push(store(&observer, number).await.expect("there is room"));
     }
     cluster.kill(0);
     cluster.spawn(0);
     cluster.wait_until_ready(0).await;
-    reads_back(&client, &ids).await;
+    reads_back(&observer, &ids).await;
+
+    check_all(&recorder.events());
 
     cluster.kill(0);
     cluster.empty_directory(0);
@@ -158,21 +163,19 @@ async fn travels_as_the_table_says(cluster: &TestCluster) {
 }
 
 /// Stores a large task under its own key.
-async fn store(client: &Client, number: usize) -> Result<TaskId, ErrorCode> {
-    let submit = client.executor("work").submit(large(number));
-    let submit = submit.idempotency_key(format!("large-{number}"));
-    let handle = submit.deadline(Duration::from_secs(5)).await;
-    handle
-        .map(|handle| handle.id().clone())
+async fn store(observer: &Observer, number: usize) -> Result<TaskId, ErrorCode> {
+    let (key, payload) = (format!("large-{number}"), number as u64);
+    let soon = |submit: Submit<_>| submit.deadline(Duration::from_secs(5));
+    let submit = observer.submit_as("work", large(number), Name::Key(&key), payload, soon);
+    let receipt = submit.await;
+    receipt
+        .map(|receipt| receipt.id)
         .map_err(|error| error.code())
 }
 
-async fn reads_back(client: &Client, ids: &[TaskId]) {
+async fn reads_back(observer: &Observer, ids: &[TaskId]) {
     for (number, id) in ids.iter().enumerate() {
-        let read = client
-            .retrieve_result(id)
-            .deadline(Duration::from_secs(60))
-            .await;
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
         let read = read.unwrap_or_else(|error| panic!("{id} is lost: {error}"));
         let result = read
             .read(|result| Ok(result.payload))

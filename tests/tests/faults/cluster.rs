@@ -297,6 +297,36 @@ impl TestCluster {
         self.members[index].running = None;
     }
 
+    /// Tells a member to stop with SIGTERM; [`Self::wait_until_stopped`] waits for it.
+    pub(crate) fn tell_to_stop(&self, index: usize) {
+        self.signal(index, Signal::TERM);
+    }
+
+    /// Waits until a member that was told to stop has ended by itself, and without complaint.
+    pub(crate) async fn wait_until_stopped(&mut self, index: usize) {
+        let running = self.members[index].running.as_mut().expect("it runs");
+        let mut status = None;
+        wait_until("the member has stopped", async || {
+            status = running.child.try_wait().expect("a child of ours");
+            status.is_some()
+        })
+        .await;
+        let status = status.expect("it has stopped");
+        assert!(status.success(), "it ended with {status}");
+        self.members[index].running = None;
+    }
+
+    /// The memory that a member has in use, in bytes, as the kernel counts it.
+    pub(crate) fn resident_bytes(&self, index: usize) -> u64 {
+        let running = self.members[index].running.as_ref().expect("it runs");
+        let path = format!("/proc/{}/status", running.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes = kibibytes.and_then(|number| number.parse::<u64>().ok());
+        kibibytes.expect("the kernel counts it") * 1024
+    }
+
     /// Freezes a member with SIGSTOP.
     pub(crate) fn freeze(&self, index: usize) {
         self.signal(index, Signal::STOP);
@@ -373,6 +403,20 @@ impl TestCluster {
         let mut text = String::new();
         page.read_to_string(&mut text).expect("the page is text");
         text
+    }
+
+    /// One number of a member's metrics page, by its name with its labels; 0 for one that is not there.
+    pub(crate) fn metric(&self, index: usize, name: &str) -> u64 {
+        let page = self.metrics(index);
+        let line = page.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|rest| rest.strip_prefix(' '));
+        number.map_or(0, |number| number.parse().expect("a number"))
+    }
+
+    /// The sum of a number over the metrics pages of all members that run.
+    pub(crate) fn sum_of_metric(&self, name: &str) -> u64 {
+        let members = self.alive().into_iter();
+        members.map(|index| self.metric(index, name)).sum()
     }
 
     /// Members that run, frozen ones among them.

@@ -1,13 +1,17 @@
 //! Members that die or freeze while tasks flow.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_client::{Client, HandlerTask, Outcome, PartitionInfo, ProcessTask};
-use ringhold_types::PartitionCount;
+use ringhold_client::{Client, Outcome, PartitionInfo, RetrieveError, Submit};
+use ringhold_types::{PartitionCount, TaskId};
 
 use super::cluster::{TestCluster, key_led_by, wait_until, wait_until_copied};
-use super::ledger::{Load, Work, audit, runs_by_task, runs_file};
+use super::gates::{Gates, attempt_of};
+use super::ledger::{
+    Load, OUTCOME_PATIENCE, Work, audit, audit_runs, echo, runs_by_task, runs_file,
+};
+use super::recorder::{Name, Observer, Recorder};
 
 /// Three members, two copies of everything on disk.
 const CONFIG: &str = r#"
@@ -120,47 +124,109 @@ async fn only_partition(client: &Client) -> PartitionInfo {
 /// Tasks whose runs are cut short.
 const CUT_SHORT: usize = 4;
 
-/// A program that appends a line to `runs`, and ends once `gate` exists.
-fn waits_for_gate(runs: &Path, gate: &Path) -> ProcessTask {
-    let script = r#"echo "$RINGHOLD_TASK_ID" >> "$0"; until [ -e "$1" ]; do sleep 0.05; done"#;
-    ProcessTask::new("sh")
-        .arg("-c")
-        .arg(script)
-        .arg(runs)
-        .arg(gate)
-}
+/// Reports that primaries refused, on the metrics page.
+const REFUSED_REPORTS: &str = r#"ringhold_replica_events_total{event="report_refused"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_was_cut_short_is_run_again() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let executor = client.executor("work");
-    executor
-        .submit(HandlerTask::new("ringhold.echo", "first"))
-        .await
-        .expect("the cluster is whole");
-    let (runs, gate) = (
-        runs_file(cluster.directory()),
-        cluster.directory().join("gate"),
-    );
-    let begun = || std::fs::read_to_string(&runs).map_or(0, |text| text.lines().count());
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&client, &recorder);
+    submit_first(&observer).await;
     let victim = plain_primary(&cluster, &client).await;
-    let name = format!("m{}", victim + 1);
-    let key = key_led_by(&client, &name, PARTITIONS).await;
-    let mut handles = Vec::new();
-    for _ in 0..CUT_SHORT {
-        let submit = executor.submit(waits_for_gate(&runs, &gate));
-        handles.push(submit.key(key.clone()).await.expect("it is stored"));
-    }
-    wait_until("they run", async || begun() == CUT_SHORT).await;
+    let key = key_led_by(&client, &cluster.members[victim].name, PARTITIONS).await;
+    let gates = Gates::new(cluster.directory(), "cut-short");
+    let ids = submit_behind(&observer, &gates, &key, CUT_SHORT).await;
+    wait_until("they run", async || gates.begun(1) == CUT_SHORT).await;
     cluster.kill(victim);
-    wait_until("they run again", async || begun() == 2 * CUT_SHORT).await;
-    std::fs::write(&gate, "").expect("the directory is writable");
-    for handle in handles {
-        let ended = client.retrieve_result(handle.id()).await;
+    wait_until("they run again", async || gates.begun(2) == CUT_SHORT).await;
+    gates.open(1);
+    gates.open(2);
+    for id in &ids {
+        let ended = observer.retrieve(id, OUTCOME_PATIENCE).await;
         let ended = ended.expect("an outcome");
         assert!(matches!(ended.outcome, Outcome::Succeeded(_)), "{ended:?}");
         assert_eq!(ended.attempts, 2);
+    }
+    audit_runs(&cluster, &recorder, &ids, &gates).await;
+}
+
+/// Has all partitions made, so that their primaries are known.
+async fn submit_first(observer: &Observer) {
+    let name = observer.unused_name();
+    let stored = observer.submit("work", echo(0), Name::Drawn(&name), 0);
+    let id = stored.await.expect("the cluster is whole").id;
+    let read = observer.retrieve(&id, OUTCOME_PATIENCE).await;
+    read.expect("an outcome");
+}
+
+/// Submits tasks that wait at `gates` to the partition of a key.
+async fn submit_behind(observer: &Observer, gates: &Gates, key: &str, count: usize) -> Vec<TaskId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let name = observer.unused_name();
+        let to_key = |submit: Submit<_>| submit.key(key.to_owned());
+        let stored = observer.submit_as("work", gates.task(), Name::Drawn(&name), 0, to_key);
+        ids.push(stored.await.expect("it is stored").id);
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_comes_after_a_newer_attempt_is_refused_and_counted() {
+    let cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&client, &recorder);
+    submit_first(&observer).await;
+    let victim = plain_primary(&cluster, &client).await;
+    let key = key_led_by(&client, &cluster.members[victim].name, PARTITIONS).await;
+    let (ending, running) = (
+        Gates::new(cluster.directory(), "ending"),
+        Gates::new(cluster.directory(), "running"),
+    );
+    let mut ended = submit_behind(&observer, &ending, &key, CUT_SHORT).await;
+    let still_running = submit_behind(&observer, &running, &key, CUT_SHORT).await;
+    let begun = |attempt| ending.begun(attempt) + running.begun(attempt);
+    wait_until("they run", async || begun(1) == 2 * CUT_SHORT).await;
+    assert_eq!(cluster.sum_of_metric(REFUSED_REPORTS), 0);
+    // Its programs are processes of their own and go on; their reports wait until it wakes.
+    cluster.freeze(victim);
+    wait_until("they run again", async || begun(2) == 2 * CUT_SHORT).await;
+    ending.open(2);
+    for id in &ended {
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+        assert_eq!(read.expect("an outcome").attempts, 2);
+    }
+    for gates in [&ending, &running] {
+        gates.open(1);
+        wait_until("the first attempts end", async || gates.ran(1) == CUT_SHORT).await;
+    }
+    cluster.thaw(victim);
+    wait_until("every report is refused and counted", async || {
+        cluster.sum_of_metric(REFUSED_REPORTS) >= 2 * CUT_SHORT as u64
+    })
+    .await;
+    for id in &still_running {
+        let read = observer.look(id).await;
+        let pending = read.expect_err("its newest attempt has not ended");
+        assert!(matches!(pending, RetrieveError::NotYet { .. }), "{pending}");
+    }
+    running.open(2);
+    recorder.read_runs(ending.runs());
+    audit_runs(&cluster, &recorder, &still_running, &running).await;
+    ended.extend(still_running);
+    audit_runs(&cluster, &recorder, &ended, &running).await;
+    for id in &ended {
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+        let outcome = read.expect("an outcome").outcome;
+        let Outcome::Succeeded(result) = outcome else {
+            panic!("{id} ended as {outcome:?}");
+        };
+        let line = String::from_utf8_lossy(&result.payload).into_owned();
+        let token = line.split(' ').nth(1).unwrap_or_default();
+        assert_eq!(attempt_of(token), 2, "{id} has another's {line}");
     }
 }
 

@@ -13,6 +13,7 @@ use ringhold_types::{Outcome, TaskId};
 use tokio::task::JoinSet;
 
 use super::cluster::{LOOK_EVERY, TestCluster};
+use super::gates::Gates;
 use super::recorder::{Name, Observer, Recorder, writes_its_run};
 
 /// Submits under way at once: enough that a fault always hits some.
@@ -98,6 +99,11 @@ impl Load {
             submitters,
             readers,
         }
+    }
+
+    /// Where its clients' calls are recorded; a test's own calls may be recorded there as well.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.shared.recorder
     }
 
     /// How many tasks were acknowledged so far.
@@ -255,6 +261,62 @@ pub(crate) async fn audit(cluster: &TestCluster, ledger: &Ledger) -> Report {
     report
 }
 
+/// Reads these tasks from every living member, and has all that clients saw checked.
+pub(crate) async fn audit_ids(
+    cluster: &TestCluster,
+    recorder: &Arc<Recorder>,
+    ids: &[TaskId],
+) -> Report {
+    read_everywhere(cluster, recorder, ids).await;
+    let report = check_all(&recorder.events());
+    assert!(report.acknowledged >= ids.len());
+    report
+}
+
+/// Reads these tasks from every living member.
+pub(crate) async fn read_everywhere(
+    cluster: &TestCluster,
+    recorder: &Arc<Recorder>,
+    ids: &[TaskId],
+) {
+    for index in cluster.alive() {
+        let observer = Observer::new(&cluster.client_of(index).await, recorder);
+        let mut reads = JoinSet::new();
+        for id in ids {
+            let (observer, id) = (observer.clone(), id.clone());
+            reads.spawn(async move {
+                let read = observer.retrieve(&id, OUTCOME_PATIENCE).await;
+                read.unwrap_or_else(|error| panic!("{id} is lost: {error}"));
+            });
+            if reads.len() >= READS_AT_ONCE
+                && let Some(done) = reads.join_next().await
+            {
+                done.expect("a read succeeds");
+            }
+        }
+        while let Some(done) = reads.join_next().await {
+            done.expect("a read succeeds");
+        }
+    }
+}
+
+/// As [`audit_ids`], with the runs that these programs wrote.
+pub(crate) async fn audit_runs(
+    cluster: &TestCluster,
+    recorder: &Arc<Recorder>,
+    ids: &[TaskId],
+    gates: &Gates,
+) -> Report {
+    // An outcome is read after its run was written, and not before.
+    let observer = Observer::new(&cluster.client().await, recorder);
+    for id in ids {
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+        read.unwrap_or_else(|error| panic!("{id} is lost: {error}"));
+    }
+    recorder.read_runs(gates.runs());
+    audit_ids(cluster, recorder, ids).await
+}
+
 /// Runs the checkers over an audited history without losses.
 pub(crate) fn check_all(events: &[Event]) -> Report {
     let expectation = Expectation {
@@ -276,6 +338,14 @@ pub(crate) fn runs_by_task(recorder: &Recorder) -> BTreeMap<String, u64> {
         }
     }
     runs
+}
+
+/// Every task of an audited load ran, and none more than once.
+pub(crate) fn none_ran_twice(ledger: &Ledger) {
+    let runs = runs_by_task(&ledger.recorder);
+    let again: Vec<_> = runs.iter().filter(|(_, times)| **times > 1).collect();
+    assert_eq!(again, [], "tasks ran more than once");
+    assert!(runs.len() >= ledger.tasks.len());
 }
 
 /// A file for the runs of one test.

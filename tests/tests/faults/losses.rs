@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ringhold_client::{Client, ErrorCode, HandlerTask, MemberState, RetrieveError};
+use ringhold_client::{Client, ErrorCode, HandlerTask, MemberState, RetrieveError, Submit};
 use ringhold_history::{Expectation, check};
-use ringhold_types::TaskId;
+use ringhold_types::{Sequence, TaskId};
 
 use super::cluster::{Refusal, TestCluster, wait_for_member, wait_until};
 use super::recorder::{Name, Observer, Recorder};
@@ -30,8 +30,10 @@ async fn submit_some(observer: &Observer, executor: &str, round: &str) -> Vec<Ta
     for number in 0..TASKS {
         let task = HandlerTask::new("ringhold.echo", number.to_string());
         let name = format!("{executor}-{round}-{number}");
+        // Keys spread them over all partitions, the same ones in each round.
+        let to_key = |submit: Submit<_>| submit.key(number.to_string());
         let stored = observer
-            .submit(executor, task, Name::Drawn(&name), number)
+            .submit_as(executor, task, Name::Drawn(&name), number, to_key)
             .await;
         let id = stored.expect("the cluster is whole").id;
         observer.retrieve(&id, PATIENCE).await.expect("an outcome");
@@ -88,6 +90,7 @@ async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used
         after.iter().all(|id| !before.contains(id)),
         "an id was used again"
     );
+    continue_in_a_new_generation(&before, &after, &lost_partitions);
     for index in cluster.alive() {
         let observer = Observer::new(&cluster.client_of(index).await, &recorder);
         for id in &before {
@@ -118,6 +121,21 @@ async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used
     };
     let report = check(&recorder.events(), expectation);
     assert_eq!(report.breaches, []);
+}
+
+/// What is stored after a loss has ids above all of the lost ones, and says by its generation that there was a loss.
+fn continue_in_a_new_generation(before: &[TaskId], after: &[TaskId], lost: &[u32]) {
+    let of = |ids: &[TaskId], partition| -> Vec<Sequence> {
+        let ids = ids.iter().filter(|id| id.partition.0 == partition);
+        ids.map(|id| id.sequence).collect()
+    };
+    for partition in lost {
+        let (before, after) = (of(before, *partition), of(after, *partition));
+        let last = before.iter().max().expect("keys of all partitions");
+        let next = after.iter().min().expect("keys of all partitions");
+        assert!(next > last, "{next:?} comes after {last:?}");
+        assert!(next.generation() > last.generation(), "{next:?}");
+    }
 }
 
 /// `cluster status` and the metrics page of every member.

@@ -1,9 +1,13 @@
 //! Members that are drained, join, are forgotten and replaced while tasks flow.
 
-use ringhold_client::{Client, ErrorCode};
+use std::time::Duration;
+
+use ringhold_client::{Client, ErrorCode, Submit};
+use ringhold_types::TaskId;
 
 use super::cluster::{TestCluster, wait_for_member, wait_until, wait_until_safe};
-use super::ledger::{Load, Work, audit, runs_by_task, runs_file};
+use super::ledger::{Load, Work, audit, echo, none_ran_twice, read_everywhere, runs_file};
+use super::recorder::{Name, Observer};
 
 /// Two copies of everything on disk, and programs may run.
 const CONFIG: &str = r#"
@@ -34,10 +38,7 @@ async fn a_drain_under_load_runs_no_task_twice_and_leaves_the_member_with_nothin
     let ledger = load.stop().await;
     // It is asked as well, as long as it runs: it holds nothing and forwards.
     audit(&cluster, &ledger).await;
-    let runs = runs_by_task(&ledger.recorder);
-    let again: Vec<_> = runs.iter().filter(|(_, times)| **times > 1).collect();
-    assert_eq!(again, [], "tasks ran more than once");
-    assert!(runs.len() >= ledger.tasks.len());
+    none_ran_twice(&ledger);
     cluster.kill(1);
     audit(&cluster, &ledger).await;
 }
@@ -46,7 +47,8 @@ async fn a_drain_under_load_runs_no_task_twice_and_leaves_the_member_with_nothin
 async fn a_joining_member_takes_its_share_while_tasks_flow() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
     let client = cluster.client().await;
-    let load = Load::start(&cluster, "work").await;
+    let work = Work::Ledger(runs_file(cluster.directory()));
+    let load = Load::of(&cluster, "work", work).await;
     load.wait_for_more(SOME).await;
     let joined = cluster.add(&[]);
     cluster.spawn(joined);
@@ -60,7 +62,9 @@ async fn a_joining_member_takes_its_share_while_tasks_flow() {
     assert_eq!(in_use.partitions_in_use, 16);
     wait_until_safe(&client).await;
     load.wait_for_more(SOME).await;
-    audit(&cluster, &load.stop().await).await;
+    let ledger = load.stop().await;
+    audit(&cluster, &ledger).await;
+    none_ran_twice(&ledger);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,6 +113,25 @@ async fn stays_out_with_its_old_directory(cluster: &TestCluster) {
     refusal.assert_named(ErrorCode::NotAllowed, "empty its data directory");
 }
 
+/// The executor that wants two copies of everything says that there is one place for them.
+///
+/// Returns what it took before it knew of the death.
+async fn refuses_below_min_copies(strict: &Observer) -> Vec<TaskId> {
+    let mut taken = Vec::new();
+    wait_until("a submit below min-copies is refused by name", async || {
+        let name = strict.unused_name();
+        let soon = |submit: Submit<_>| submit.deadline(Duration::from_secs(2));
+        let submit = strict.submit_as("strict", echo(1), Name::Drawn(&name), 1, soon);
+        match submit.await {
+            Ok(receipt) => taken.push(receipt.id),
+            Err(error) => return error.code() == ErrorCode::NotEnoughCopies,
+        }
+        false
+    })
+    .await;
+    taken
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_and_a_witness_go_on_without_one_of_the_two() {
     let config = r#"
@@ -133,17 +156,14 @@ durability = 1
     assert!(witness.witness && witness.voter && witness.seats == 0);
     cluster.kill(0);
     load.wait_for_more(SOME).await;
-    let task = ringhold_client::HandlerTask::new("ringhold.echo", "1");
-    wait_until("a submit below min-copies is refused by name", async || {
-        let submit = client.executor("strict").submit(task.clone());
-        let answer = submit.deadline(std::time::Duration::from_secs(2)).await;
-        answer.is_err_and(|error| error.code() == ErrorCode::NotEnoughCopies)
-    })
-    .await;
+    let observer = Observer::new(&client, strict.recorder());
+    let taken = refuses_below_min_copies(&observer).await;
     audit(&cluster, &load.stop().await).await;
     // What the other executor promised is there as well; it takes on more once there are two again.
     cluster.spawn(0);
     cluster.wait_until_ready(0).await;
     strict.wait_for_more(SOME).await;
-    audit(&cluster, &strict.stop().await).await;
+    let ledger = strict.stop().await;
+    read_everywhere(&cluster, &ledger.recorder, &taken).await;
+    audit(&cluster, &ledger).await;
 }

@@ -1,14 +1,15 @@
 //! What clients ask and see, recorded for the checkers of `history`.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringhold_client::{
-    Client, ProcessTask, RequestError, Retrieve, RetrieveError, Retrieved, SubmitError,
-    Submittable, TaskInfo,
+    Client, ListFilter, ProcessTask, RequestError, Retrieve, RetrieveError, Retrieved, Submit,
+    SubmitError, Submittable, TaskHandle, TaskInfo,
 };
 use ringhold_history::{Action, Event, Kind, NOT_FROM_A_RUN, Run, Sighting};
 use ringhold_types::{ErrorCode, Outcome, Receipt, TaskId};
@@ -18,8 +19,8 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Default)]
 pub(crate) struct Recorder {
     events: Mutex<Vec<Event>>,
-    /// What tasks wrote of their own runs.
-    runs: Mutex<Vec<Event>>,
+    /// What tasks wrote of their own runs, by file.
+    runs: Mutex<BTreeMap<PathBuf, Vec<Event>>>,
     operations: AtomicU64,
     processes: AtomicU64,
 }
@@ -65,13 +66,14 @@ impl Recorder {
     /// Reads what tasks wrote down of their own runs, see [`writes_its_run`].
     pub(crate) fn read_runs(&self, file: &Path) {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let runs = text.lines().map(|line| Event {
+        let events = text.lines().map(|line| Event {
             at: now(),
             process: 0,
             operation: 0,
             kind: Kind::Ran(run_of(line)),
         });
-        *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = runs.collect();
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.insert(file.to_owned(), events.collect());
     }
 
     /// All events, in the order of their times.
@@ -82,7 +84,7 @@ impl Recorder {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        events.extend(runs.iter().cloned());
+        events.extend(runs.values().flatten().cloned());
         events.sort_by_key(|event| event.at);
         events
     }
@@ -124,12 +126,26 @@ impl Observer {
         name: Name<'_>,
         payload: u64,
     ) -> Result<Receipt, SubmitError> {
+        let as_it_is = |submit| submit;
+        self.submit_as(executor, task, name, payload, as_it_is)
+            .await
+    }
+
+    /// Submits a task as [`Self::submit`] does, after a change to the submit.
+    pub(crate) async fn submit_as<S: Submittable>(
+        &self,
+        executor: &str,
+        task: S,
+        name: Name<'_>,
+        payload: u64,
+        change: impl FnOnce(Submit<TaskHandle<S::Output>>) -> Submit<TaskHandle<S::Output>>,
+    ) -> Result<Receipt, SubmitError> {
         let action = Action::Submit {
             key: name.text().to_owned(),
             payload,
         };
         let begun = self.begin(action);
-        let submit = self.client.executor(executor).submit(task);
+        let submit = change(self.client.executor(executor).submit(task));
         let answer = match name {
             Name::Key(key) => submit.idempotency_key(key.to_owned()).await,
             Name::Drawn(_) => submit.await,
@@ -196,6 +212,31 @@ impl Observer {
             Err(error) => absence(error.code).map_or(Kind::Unknown, Kind::Ok),
         });
         answer.ok()
+    }
+
+    /// Whether a list of its executor's tasks has this one; `None` if not all of them could be listed.
+    pub(crate) async fn lists(&self, id: &TaskId) -> Option<bool> {
+        let begun = self.begin(Action::Get { id: id.to_string() });
+        let filter = ListFilter {
+            executor: Some(id.executor.to_string()),
+            ..ListFilter::default()
+        };
+        let page = self.client.list(&filter, None).await.ok();
+        let task = page
+            .iter()
+            .flat_map(|page| &page.tasks)
+            .find(|it| it.id == *id);
+        // An absence from a list names no reason, and an outcome is not in it.
+        let pending = task.is_some_and(|it| it.status.is_unfinished());
+        begun.end(if pending {
+            Kind::Ok(Sighting::Pending)
+        } else {
+            Kind::Unknown
+        });
+        let whole = page
+            .as_ref()
+            .is_some_and(|page| page.next_page.is_none() && page.unavailable.is_empty());
+        (whole || task.is_some()).then_some(task.is_some())
     }
 
     /// Removes an outcome.

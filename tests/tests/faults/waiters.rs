@@ -8,7 +8,7 @@ use ringhold_types::{Outcome, PartitionCount, TaskId, partition_of};
 use tokio::task::JoinSet;
 
 use super::cluster::{TestCluster, wait_until, wait_until_safe};
-use super::ledger::check_all;
+use super::ledger::audit_ids;
 use super::recorder::{Name, Observer, Recorder};
 
 /// As many slots on each member as there are tasks at the gate of each partition, which take them all.
@@ -39,7 +39,7 @@ struct Gate {
 
 impl Gate {
     /// Closes every partition: what is submitted later waits behind it.
-    async fn close(cluster: &TestCluster, client: &Client, name: &str) -> Self {
+    async fn close(cluster: &TestCluster, observer: &Observer, name: &str) -> Self {
         let file = cluster.directory().join(name);
         // The second condition ends those that outlive their member, and their test.
         let script = r#"while [ ! -e "$0" ] && [ -d "$1" ]; do sleep 0.2; done"#;
@@ -51,9 +51,8 @@ impl Gate {
                 .map(|number| format!("{name}-{number}"))
                 .filter(|key| partition_of(key.as_bytes(), PARTITIONS).0 == partition);
             for key in keys.take(AT_GATE) {
-                let submit = client.executor("work").submit(task.clone());
-                let handle = submit.idempotency_key(key).await;
-                tasks.push(handle.expect("the cluster is whole").id().clone());
+                let stored = observer.submit("work", task.clone(), Name::Key(&key), 0);
+                tasks.push(stored.await.expect("the cluster is whole").id);
             }
         }
         Self { file, tasks }
@@ -126,8 +125,9 @@ async fn five_thousand_wait_for_one_task_across_the_death_of_its_primary() {
     let client = cluster.client().await;
     let recorder = std::sync::Arc::new(Recorder::default());
     let observer = Observer::new(&client, &recorder);
+    let mut all = Vec::new();
     for dies in [false, true] {
-        let gate = Gate::close(&cluster, &client, &format!("gate-{dies}")).await;
+        let gate = Gate::close(&cluster, &observer, &format!("gate-{dies}")).await;
         let awaited = gate.tasks[0].clone();
         wait_until_safe(&client).await;
         let crowd = Crowd::wait_for(&observer, std::iter::repeat_n(awaited.clone(), WAITERS));
@@ -144,8 +144,9 @@ async fn five_thousand_wait_for_one_task_across_the_death_of_its_primary() {
                 .iter()
                 .all(|(id, output)| *id == awaited && output.is_empty())
         );
+        all.extend(gate.tasks);
     }
-    check_all(&recorder.events());
+    audit_ids(&cluster, &recorder, &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,8 +155,9 @@ async fn five_thousand_wait_for_a_task_each_across_the_death_of_a_primary() {
     let client = cluster.client().await;
     let recorder = std::sync::Arc::new(Recorder::default());
     let observer = Observer::new(&client, &recorder);
+    let mut all = Vec::new();
     for dies in [false, true] {
-        let gate = Gate::close(&cluster, &client, &format!("gate-{dies}")).await;
+        let gate = Gate::close(&cluster, &observer, &format!("gate-{dies}")).await;
         let ids = submit_many(&observer, dies).await;
         wait_until_safe(&client).await;
         let crowd = Crowd::wait_for(&observer, ids.iter().cloned());
@@ -173,8 +175,10 @@ async fn five_thousand_wait_for_a_task_each_across_the_death_of_a_primary() {
             .collect();
         expected.sort();
         assert!(answers == expected, "somebody has another's result");
+        all.extend(gate.tasks);
+        all.extend(expected.into_iter().map(|(id, _)| id));
     }
-    check_all(&recorder.events());
+    audit_ids(&cluster, &recorder, &all).await;
 }
 
 /// Submits one task for each waiter; task `n` returns `n`.

@@ -1,0 +1,115 @@
+//! Members that are told to stop: what they lead and run goes on elsewhere, and nothing runs twice for it (guarantee G7).
+
+use std::sync::Arc;
+
+use ringhold_client::{Client, Submit};
+use ringhold_types::{PartitionCount, TaskId};
+
+use super::cluster::{TestCluster, key_led_by, wait_for_member, wait_until, wait_until_safe};
+use super::gates::Gates;
+use super::ledger::{
+    Load, OUTCOME_PATIENCE, Work, audit, audit_runs, echo, none_ran_twice, runs_file,
+};
+use super::recorder::{Name, Observer, Recorder};
+
+/// Two copies of everything on disk, and programs may run.
+const CONFIG: &str = r#"
+[durable-executor.work]
+partition-count = 16
+durability = 1
+allowed-binaries = ["sh"]
+"#;
+const PARTITIONS: PartitionCount = PartitionCount::new(16).expect("within range");
+
+/// Tasks that must flow before and after each step.
+const SOME: u64 = 100;
+/// Tasks of each kind that run when their member is told to stop.
+const RUNNING: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let work = Work::Ledger(runs_file(cluster.directory()));
+    let load = Load::of(&cluster, "work", work).await;
+    for index in 0..3 {
+        load.wait_for_more(SOME).await;
+        cluster.tell_to_stop(index);
+        cluster.wait_until_stopped(index).await;
+        load.wait_for_more(SOME).await;
+        cluster.spawn(index);
+        cluster.wait_until_ready(index).await;
+        wait_until_safe(&client).await;
+    }
+    load.wait_for_more(SOME).await;
+    let ledger = load.stop().await;
+    audit(&cluster, &ledger).await;
+    none_ran_twice(&ledger);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopping_member_runs_ends_there_or_is_handed_back() {
+    let mut cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&client, &recorder);
+    let stored = observer.submit("work", echo(0), Name::Drawn("first"), 0);
+    let first = stored.await.expect("the cluster is whole").id;
+    let key = key_led_by(&client, "m1", PARTITIONS).await;
+    let (short, endless) = (
+        Gates::new(cluster.directory(), "short"),
+        Gates::new(cluster.directory(), "endless"),
+    );
+    let ends_there = submit_behind(&observer, &short, &key).await;
+    let handed_back = submit_behind(&observer, &endless, &key).await;
+    let begun = || short.begun(1) + endless.begun(1);
+    wait_until("they run", async || begun() == 2 * RUNNING).await;
+    wait_until_safe(&client).await;
+
+    cluster.tell_to_stop(0);
+    leads_nothing(&client, "m1").await;
+    // It has time for what ends by itself, and no time for ever.
+    short.open(1);
+    wait_until("the others run elsewhere", async || {
+        endless.begun(2) == RUNNING
+    })
+    .await;
+    cluster.wait_until_stopped(0).await;
+    endless.open(1);
+    endless.open(2);
+    for (ids, attempts) in [(&ends_there, 1), (&handed_back, 2)] {
+        for id in ids {
+            let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+            assert_eq!(read.expect("an outcome").attempts, attempts, "{id}");
+            let info = observer.get(id).await.expect("it is there");
+            assert_eq!(info.crashes, 0, "a planned stop counts as no death");
+            let failed = info.history.iter().any(|it| it.failure.is_some());
+            assert!(!failed, "{:?}", info.history);
+        }
+    }
+    assert_eq!((short.ran(1), short.begun(2)), (RUNNING, 0));
+    assert_eq!((endless.ran(1), endless.ran(2)), (0, RUNNING));
+    cluster.spawn(0);
+    cluster.wait_until_ready(0).await;
+    recorder.read_runs(short.runs());
+    let ids = [vec![first], ends_there, handed_back].concat();
+    audit_runs(&cluster, &recorder, &ids, &endless).await;
+}
+
+/// Submits tasks that wait at `gates` to the partition of a key.
+async fn submit_behind(observer: &Observer, gates: &Gates, key: &str) -> Vec<TaskId> {
+    let mut ids = Vec::new();
+    for _ in 0..RUNNING {
+        let name = observer.unused_name();
+        let to_key = |submit: Submit<_>| submit.key(key.to_owned());
+        let stored = observer.submit_as("work", gates.task(), Name::Drawn(&name), 0, to_key);
+        ids.push(stored.await.expect("it is stored").id);
+    }
+    ids
+}
+
+/// Waits until a member leads nothing.
+async fn leads_nothing(client: &Client, member: &str) {
+    let nothing = |it: &ringhold_client::MemberInfo| it.primaries == 0;
+    wait_for_member(client, member, "leads nothing", nothing).await;
+}
