@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::Visit;
 
+use super::calls::{Function, functions, reached};
 use super::root;
 
 /// Guarantees of DESIGN §2. One that vanishes from the document would otherwise take its tests along.
@@ -17,8 +18,36 @@ const GUARANTEES: std::ops::RangeInclusive<u32> = 1..=13;
 /// Where tests lie.
 const TESTS: &str = "tests/tests/";
 
-/// What a file names that decides by the checkers of `ringhold_history`.
-const CHECKERS: [&str; 2] = ["ringhold_history", "check"];
+/// The crate of the checkers, what gives a history to them, and what writes down that a client begins something.
+const HISTORY: &str = "ringhold_history";
+const CHECKERS: [&str; 2] = ["check", "check_with_window"];
+const INVOCATION: (&str, &str) = ("Kind", "Invoke");
+
+/// What a client is asked by for tasks and outcomes: a named test, and what it calls, does so through a recorder.
+const ASKING: [&str; 5] = [
+    "executor",
+    "retrieve_result",
+    "retrieve_and_dispose_result",
+    "dispose_result",
+    "cancel",
+];
+
+/// Functions whose requests no checker could judge, and why.
+const UNRECORDED: [(&str, &str); 4] = [
+    (
+        "run_many",
+        "tasks that dispose themselves leave nothing to read",
+    ),
+    ("of_another_cluster", "a history is of one cluster"),
+    (
+        "more_copies_than_members_are_refused",
+        "the executor is never made",
+    ),
+    (
+        "the_members_believe_it",
+        "reads a time that is shown to people",
+    ),
+];
 
 /// A sentence of a guarantee as the document has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,7 +188,21 @@ fn files_of(tree: &dyn Tree, target: &str) -> BTreeMap<String, syn::File> {
     files
 }
 
-/// The names that a file imports, or calls through a path.
+/// The names that a file imports from the crate of the checkers.
+#[derive(Default)]
+struct Imports(BTreeSet<String>);
+
+impl<'ast> Visit<'ast> for Imports {
+    fn visit_use_path(&mut self, path: &'ast syn::UsePath) {
+        if path.ident == HISTORY {
+            let mut names = Names::default();
+            names.visit_use_tree(&path.tree);
+            self.0.extend(names.0);
+        }
+    }
+}
+
+/// The names of a use tree.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
 
@@ -167,53 +210,70 @@ impl<'ast> Visit<'ast> for Names {
     fn visit_use_name(&mut self, name: &'ast syn::UseName) {
         self.0.insert(name.ident.to_string());
     }
+}
 
-    fn visit_use_path(&mut self, path: &'ast syn::UsePath) {
-        self.0.insert(path.ident.to_string());
-        syn::visit::visit_use_path(self, path);
+/// How the functions of a target stand to the checkers.
+struct Judge<'a> {
+    functions: &'a [Function],
+    /// What each file imports from the crate of the checkers.
+    imports: BTreeMap<&'a str, BTreeSet<String>>,
+}
+
+impl<'a> Judge<'a> {
+    fn of(files: &'a BTreeMap<String, syn::File>, functions: &'a [Function]) -> Self {
+        let imports = files.iter().map(|(path, file)| {
+            let mut imports = Imports::default();
+            imports.visit_file(file);
+            (path.as_str(), imports.0)
+        });
+        let imports = imports.collect();
+        Self { functions, imports }
     }
 
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        if path.segments.len() > 1 {
-            let segments = path.segments.iter();
-            self.0
-                .extend(segments.map(|segment| segment.ident.to_string()));
+    fn is_of_history(&self, function: &Function, name: &str) -> bool {
+        let imports = self.imports.get(function.file.as_str());
+        imports.is_some_and(|names| names.contains(name))
+    }
+
+    /// Whether a function gives a history to the checkers.
+    fn checks(&self, function: &Function) -> bool {
+        function.paths.iter().any(|(before, name)| {
+            let imported = before.is_none() && self.is_of_history(function, name);
+            CHECKERS.contains(&name.as_str()) && (imported || before.as_deref() == Some(HISTORY))
+        })
+    }
+
+    /// Whether a function writes down that a client begins something.
+    fn records(&self, function: &Function) -> bool {
+        let (before, name) = INVOCATION;
+        let invokes = (Some(before.to_owned()), name.to_owned());
+        function.paths.contains(&invokes) && self.is_of_history(function, before)
+    }
+
+    /// What keeps a test from deciding by what clients saw.
+    fn fault(&self, path: &str, name: &str) -> Option<String> {
+        let is_it = |it: &&Function| it.file == path && it.name == name && it.owner.is_none();
+        let test = self.functions.iter().find(is_it)?;
+        let reached = reached(self.functions, test);
+        if !reached.iter().any(|it| self.checks(it)) {
+            return Some("does not decide by ringhold_history's checkers".to_owned());
         }
-        syn::visit::visit_path(self, path);
-    }
-}
-
-fn names_in(file: &syn::File) -> BTreeSet<String> {
-    let mut names = Names::default();
-    names.visit_file(file);
-    names.0
-}
-
-/// Whether a file decides by the checkers, itself or through support modules of its target that it calls.
-fn decides(files: &BTreeMap<String, syn::File>, path: &str) -> bool {
-    let mut waiting = vec![path.to_owned()];
-    let mut seen = BTreeSet::new();
-    while let Some(path) = waiting.pop() {
-        let Some(file) = files.get(&path).filter(|_| seen.insert(path.clone())) else {
-            continue;
-        };
-        let names = names_in(file);
-        if CHECKERS.iter().all(|name| names.contains(*name)) {
-            return true;
+        let recorders: BTreeSet<&str> = reached
+            .iter()
+            .filter(|it| self.records(it))
+            .filter_map(|it| it.owner.as_deref())
+            .collect();
+        if recorders.is_empty() {
+            return Some("records nothing of what its clients saw".to_owned());
         }
-        let called = files
-            .keys()
-            .filter(|other| names.contains(module_name(other)));
-        waiting.extend(called.cloned());
+        let unrecorded = reached.iter().find(|it| {
+            let is_recorder = it.owner.as_deref().is_some_and(|it| recorders.contains(it));
+            let asks = ASKING.iter().any(|method| it.methods.contains(*method));
+            let excepted = UNRECORDED.iter().any(|(name, _)| it.name == *name);
+            asks && !is_recorder && !excepted
+        });
+        unrecorded.map(|it| format!("asks in `{}` what nobody records", it.name))
     }
-    false
-}
-
-/// The name by which a file is a module.
-fn module_name(path: &str) -> &str {
-    let path = path.strip_suffix("/mod.rs").unwrap_or(path);
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.strip_suffix(".rs").unwrap_or(name)
 }
 
 /// What is wrong with a test that the document names.
@@ -249,7 +309,8 @@ fn fault_of(tree: &dyn Tree, name: &str) -> Option<String> {
     if !runs_always(&found.attrs) {
         return Some("does not run in every test run".to_owned());
     }
-    (!decides(&files, path)).then(|| "does not decide by ringhold_history's checkers".to_owned())
+    let functions = functions(&files);
+    Judge::of(&files, &functions).fault(path, function)
 }
 
 /// All that is wrong with the document.
@@ -277,9 +338,16 @@ fn faults(tree: &dyn Tree, text: &str) -> Vec<String> {
 }
 
 const MAIN: &str = "mod deaths;\nmod ledger;\n";
-const DEATHS: &str = "use super::ledger::audit;\n#[tokio::test]\nasync fn nothing_is_lost() { audit() }\n
+const DEATHS: &str = "use super::ledger::{Ledger, audit, client};\n
+    #[tokio::test]\nasync fn nothing_is_lost() { Ledger::new().submit(); audit(); }\n
+    #[test]\nfn judges_nothing() { Ledger::new().submit(); }\n
+    #[test]\nfn records_nothing() { client().submit(); audit(); }\n
+    #[test]\nfn asks_beside() { Ledger::new().submit(); assert!(client().executor().is_ok()); audit(); }\n
     #[test]\n#[ignore]\nfn skipped() {}\n#[test]\n#[cfg(windows)]\nfn elsewhere() {}\nfn helper() {}\n";
-const LEDGER: &str = "use ringhold_history::{Event, check};\npub(crate) fn audit() {}\n";
+const LEDGER: &str = "use ringhold_history::{Event, Kind, check};\n
+    pub(crate) fn audit() { decide() }\nfn decide() { if let Kind::Invoke(_) = it() { check(); } }\n
+    pub(crate) fn client() -> Client { Client }\n
+    impl Ledger { fn new() -> Self { Self }\nfn submit(&self) { self.client.executor(); self.begin(Kind::Invoke(0)); } }\n";
 
 fn sample() -> BTreeMap<&'static str, &'static str> {
     BTreeMap::from([
@@ -322,6 +390,18 @@ fn each_way_in_which_a_named_test_proves_nothing_is_noticed() {
         ("tests/tests/faults/deaths.rs::skipped", "does not run"),
         ("tests/tests/faults/deaths.rs::elsewhere", "does not run"),
         ("tests/tests/other/main.rs::alone", "does not decide"),
+        (
+            "tests/tests/faults/deaths.rs::judges_nothing",
+            "does not decide",
+        ),
+        (
+            "tests/tests/faults/deaths.rs::records_nothing",
+            "records nothing",
+        ),
+        (
+            "tests/tests/faults/deaths.rs::asks_beside",
+            "asks in `asks_beside`",
+        ),
     ] {
         let found = faults(&sample(), &document(test));
         assert_eq!(found.len(), GUARANTEES.count(), "{test}: {found:?}");
@@ -368,6 +448,17 @@ fn each_sentence_below_a_heading_needs_a_test_of_its_own() {
 fn every_sentence_of_the_guarantees_names_tests_that_exist_run_and_decide() {
     let text = super::read("docs/guarantees.md".as_ref());
     super::assert_none("docs/guarantees.md", &faults(&Workspace, &text));
+}
+
+#[test]
+fn every_exception_is_a_function_that_asks_without_a_recorder() {
+    let files = files_of(&Workspace, "faults");
+    let functions = functions(&files);
+    for (name, reason) in UNRECORDED {
+        let found = functions.iter().find(|it| it.name == name);
+        let asks = |it: &Function| ASKING.iter().any(|method| it.methods.contains(*method));
+        assert!(found.is_some_and(asks), "{name} ({reason}) asks nothing");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The house rules as ordinary tests: what they forbid fails here, with the file and the line.
 
+mod calls;
 mod dependencies;
 mod guarantees;
 mod licences;
