@@ -84,7 +84,7 @@ fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageE
     };
     disk.crash(&plan, random, false);
     let found = disk.open(&[], &plan, &mut log)?.replicas;
-    Ok(found.first().map_or(Lsn::ZERO, RecoveredReplica::last))
+    Ok(found.first().map_or(Lsn::ZERO, |replica| replica.last()))
 }
 
 /// Writes and flushes.

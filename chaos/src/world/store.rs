@@ -56,10 +56,11 @@ impl World {
         let emptied = self.sabotage == Sabotage::Rule(Rule::NewIncarnation);
         let is_new = opened.created && !host.is_fresh && !emptied;
         if let Some(doubt) = &opened.doubt
-            && !(was_rotten || opened.was_hurt)
+            && !(was_rotten || opened.was_rotten)
         {
             self.violate(LOG, format!("{member} finds rot in a sound log: {doubt}"));
         }
+        // Without its first batch a log is as new, whatever took that.
         if is_new && !(was_rotten || opened.was_hurt) {
             self.violate(LOG, format!("{member} finds a new log where its own was"));
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ringhold_replica::{Record, RecoveredReplica};
 use ringhold_ringbuffer::{LogEntry, Ring, RingPart};
 use ringhold_storage::{LogRecord, PartIndex, RecordKind, StoredReplica};
-use ringhold_types::{Lsn, Term};
+use ringhold_types::Lsn;
 
 use crate::random::mix;
 

@@ -71,6 +71,8 @@ pub(crate) struct Opened {
     pub(crate) lost: Option<String>,
     /// Whether something that was flushed was damaged on purpose since the last start.
     pub(crate) was_hurt: bool,
+    /// Whether something was that is known to be durable.
+    pub(crate) was_rotten: bool,
     /// What was met.
     pub(crate) met: Vec<Mark>,
 }

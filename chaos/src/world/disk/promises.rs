@@ -69,21 +69,23 @@ impl Promises {
         }
     }
 
-    /// Compares what an opening found with what was promised, and goes on from there. Tells what is gone, if it is gone
-    /// without a sign: the mark of a cut tail, or `unlisted_cut` for a replica that is gone whole.
+    /// Compares what an opening found with what was promised, and goes on from there. Tells what is gone. Only on a disk that was
+    /// `hurt` may anything be gone, and not without a sign: the mark of a cut tail, or `unlisted_cut` for a replica that is
+    /// gone whole. A torn tail gives such signs too, and took nothing that was promised.
     pub(super) fn opened(
         &mut self,
         found: &[RecoveredReplica],
         unlisted_cut: bool,
+        hurt: bool,
     ) -> Option<String> {
         let broken = self.held.iter().find_map(|(partition, held)| {
             let listed = found.iter().find(|it| it.partition == *partition);
-            broken(held, listed, unlisted_cut).map(|what| format!("{partition}: {what}"))
+            broken(held, listed, unlisted_cut, hurt).map(|what| format!("{partition}: {what}"))
         });
         let held = |it: &RecoveredReplica| Held {
             replica: it.replica,
-            written: last(it),
-            flushed: last(it),
+            written: it.last(),
+            flushed: it.last(),
             marked: it.cut_mark,
         };
         self.held = found.iter().map(|it| (it.partition, held(it))).collect();
@@ -91,19 +93,24 @@ impl Promises {
     }
 }
 
-fn broken(held: &Held, listed: Option<&RecoveredReplica>, unlisted_cut: bool) -> Option<String> {
+fn broken(
+    held: &Held,
+    listed: Option<&RecoveredReplica>,
+    unlisted_cut: bool,
+    hurt: bool,
+) -> Option<String> {
     let Held {
         replica, flushed, ..
     } = held;
     let Some(found) = listed.filter(|it| it.replica == *replica) else {
         let promised = *flushed > Lsn::ZERO || held.marked;
-        return (promised && !unlisted_cut)
+        return (promised && !(unlisted_cut && hurt))
             .then(|| format!("{replica} was flushed up to {flushed} and is gone"));
     };
-    if found.cut_mark {
+    if found.cut_mark && hurt {
         return None;
     }
-    if held.marked {
+    if held.marked && !found.cut_mark {
         return Some(format!("the mark of {replica} is gone"));
     }
     let end = found.last();
@@ -162,20 +169,21 @@ mod tests {
     fn what_was_flushed_must_be_there_again_and_what_was_not_need_not() {
         let mut promises = flushed_up_to(3);
         promises.written(&record(4));
-        assert_eq!(promises.clone().opened(&[found(3)], false), None);
-        assert_eq!(promises.clone().opened(&[found(4)], false), None);
-        assert!(promises.clone().opened(&[found(2)], false).is_some());
-        assert!(promises.clone().opened(&[], false).is_some());
-        assert_eq!(promises.opened(&[], true), None);
+        assert_eq!(promises.clone().opened(&[found(3)], false, false), None);
+        assert_eq!(promises.clone().opened(&[found(4)], false, false), None);
+        assert!(promises.clone().opened(&[found(2)], false, false).is_some());
+        assert!(promises.clone().opened(&[], false, false).is_some());
+        assert!(promises.clone().opened(&[], true, false).is_some());
+        assert_eq!(promises.opened(&[], true, true), None);
     }
 
     #[test]
     fn an_entry_that_cuts_may_survive_and_need_not() {
         let mut promises = flushed_up_to(5);
         promises.written(&record(3));
-        assert_eq!(promises.clone().opened(&[found(5)], false), None);
-        assert_eq!(promises.clone().opened(&[found(3)], false), None);
-        assert!(promises.opened(&[found(1)], false).is_some());
+        assert_eq!(promises.clone().opened(&[found(5)], false, false), None);
+        assert_eq!(promises.clone().opened(&[found(3)], false, false), None);
+        assert!(promises.opened(&[found(1)], false, false).is_some());
     }
 
     #[test]
@@ -183,11 +191,17 @@ mod tests {
         let mut marked = found(2);
         marked.cut_mark = true;
         let mut promises = flushed_up_to(3);
-        assert_eq!(promises.opened(&[marked], false), None);
-        assert!(promises.clone().opened(&[found(2)], false).is_some());
+        assert!(
+            promises
+                .clone()
+                .opened(&[marked.clone()], false, false)
+                .is_some()
+        );
+        assert_eq!(promises.opened(&[marked], false, true), None);
+        assert!(promises.clone().opened(&[found(2)], false, false).is_some());
         let replica = ReplicaId::default();
         let cleared = LogRecord::bare(RecordKind::CutMarkCleared, PARTITION, replica);
         promises.written(&cleared);
-        assert_eq!(promises.opened(&[found(2)], false), None);
+        assert_eq!(promises.opened(&[found(2)], false, false), None);
     }
 }

@@ -58,6 +58,10 @@ pub(crate) struct SegmentedDisk {
     hurt: bool,
     /// Whether something that was known to be durable was: the next opening must notice.
     rotten: bool,
+    /// Whether an opening found it damaged and nobody was told yet: the next one must find that, too.
+    doubted: bool,
+    /// Whether it was ever started over. Without its first batch after that it is as damaged as before.
+    started_over: bool,
     /// Segments begun and written again, as last seen.
     seen: (u64, u64),
 }
@@ -86,6 +90,8 @@ impl SegmentedDisk {
             promises: Promises::default(),
             hurt: false,
             rotten: false,
+            doubted: false,
+            started_over: false,
             seen: (0, 0),
         }
     }
@@ -97,6 +103,8 @@ impl SegmentedDisk {
         self.promises = Promises::default();
         self.waiting.clear();
         self.flushing = None;
+        self.doubted = false;
+        self.started_over = false;
     }
 
     /// Takes a write; it is on its way at once unless a flush runs.
@@ -209,7 +217,9 @@ impl SegmentedDisk {
     pub(super) fn settle(&mut self) -> Result<(), StorageError> {
         let log = self.running()?;
         log.settle()?;
-        log.sync()
+        log.sync()?;
+        self.doubted = false;
+        Ok(())
     }
 
     /// The process or the machine ends here. `may_damage`: flushed writes above the last mark may be unreadable.
@@ -307,6 +317,7 @@ impl SegmentedDisk {
         plan: &DiskPlan,
         random: &mut Stream,
     ) -> Result<Opened, StorageError> {
+        let doubted = self.doubted;
         let mut met = Vec::new();
         if random.chance(START_ENDS) {
             self.files.stop_after(random.below(STEPS_MOST));
@@ -317,13 +328,21 @@ impl SegmentedDisk {
             self.end_power(plan, random);
         }
         let mut opened = self.try_open(seats)?;
-        let lost = self.promises.opened(&opened.replicas, opened.unlisted_cut);
+        let hurt = std::mem::take(&mut self.hurt);
+        let lost = self
+            .promises
+            .opened(&opened.replicas, opened.unlisted_cut, hurt);
+        opened.was_hurt = hurt;
         let rotten = std::mem::take(&mut self.rotten);
+        opened.was_rotten = rotten || (hurt && self.started_over);
         if opened.doubt.is_none() && !opened.created {
             let unnoticed = || "rot was not noticed".to_owned();
-            opened.lost = lost.or_else(|| rotten.then(unnoticed));
+            opened.lost = opened.lost.or(lost).or_else(|| rotten.then(unnoticed));
         }
-        opened.was_hurt = std::mem::take(&mut self.hurt);
+        // A log that was thrown away and not begun anew passes for a new one, which is as good.
+        if doubted && opened.doubt.is_none() && !opened.created {
+            opened.lost = Some("damage that nobody was told of is forgotten".to_owned());
+        }
         opened.met.extend(met);
         Ok(opened)
     }
@@ -334,6 +353,8 @@ impl SegmentedDisk {
         self.seen = (log.statistics().begun, log.statistics().recycled);
         let mut opened = self.read(&found);
         if opened.doubt.is_some() {
+            self.doubted = true;
+            self.started_over = true;
             log.start_over()?;
         } else if opened.unlisted_cut {
             let missing = missing(seats, &opened.replicas);
@@ -356,15 +377,17 @@ impl SegmentedDisk {
         let replicas: Option<Vec<RecoveredReplica>> = replicas.collect();
         let damage = found.damage.as_ref().map(ToString::to_string);
         let nonsense = || "a record holds what was not written".to_owned();
-        let doubt = damage.or_else(|| replicas.is_none().then(nonsense));
+        let lost = replicas.is_none().then(nonsense);
+        let doubt = damage;
         let torn = found.torn_tail.map(|_| Mark::TornTail);
         Opened {
             unlisted_cut: found.unlisted_cut && doubt.is_none(),
             replicas: replicas.unwrap_or_default(),
             doubt,
             created: found.created,
-            lost: None,
+            lost,
             was_hurt: false,
+            was_rotten: false,
             met: torn.into_iter().collect(),
         }
     }
