@@ -1,7 +1,7 @@
 //! The cluster as operators see it.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ringhold_proto::convert::{cluster_from_bytes, unix_from_timestamp};
@@ -263,7 +263,7 @@ impl Cluster {
             undo,
             wait: None,
         };
-        self.drain_member(request, Duration::ZERO).await
+        self.drain_member(request, None).await
     }
 
     /// Begins the drain of a member and waits until it leads nothing and holds no copy that counts, at most `within` (a day
@@ -281,19 +281,25 @@ impl Cluster {
             cluster_id: self.cluster_id(),
             member: member.to_owned(),
             undo: false,
-            wait: Some(span::wire(within)),
+            wait: None,
         };
-        self.drain_member(request, within).await
+        self.drain_member(request, Some(within)).await
     }
 
-    /// Asks for a drain; a try may take `wait` longer than other requests.
+    /// Asks for a drain; a try may take `within` longer than other requests. A further try waits for what is left of it.
     async fn drain_member(
         &self,
         request: v1::DrainMemberRequest,
-        wait: Duration,
+        within: Option<Duration>,
     ) -> Result<MemberInfo, RequestError> {
+        let wait = within.unwrap_or_default();
+        let over = Instant::now() + wait;
         let send = |attempt: Try| {
-            let request = request.clone();
+            let left = over.saturating_duration_since(Instant::now());
+            let request = v1::DrainMemberRequest {
+                wait: within.map(|_| span::wire(left)),
+                ..request.clone()
+            };
             async move { cluster_service(attempt.channel).drain_member(request).await }
         };
         let mut asking = Asking::call(None, limits::REQUEST_DEADLINE.saturating_add(wait));
