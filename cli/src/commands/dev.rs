@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use futures_util::future::{join_all, try_join_all};
-use ringhold_node::{ExecutorConfig, Member};
-use ringhold_types::ErrorCode;
+use ringhold_node::Member;
+use ringhold_types::{ErrorCode, ExecutorConfig, ExecutorName};
 use serde_json::json;
 
 use crate::arguments::{DevArguments, Format};
@@ -56,10 +56,9 @@ async fn start(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
     let mut well_known = TcpListener::bind(CLIENT_ADDRESS).ok();
     // Each backup needs a member of its own.
     let durability = u32::from(arguments.members > 1);
+    let default = ExecutorName::new("default").expect("letters are a name");
     let starts = (1..=arguments.members).zip(peers).map(|(number, peer)| {
-        let executor = ExecutorConfig::new("default")
-            .durability(durability)
-            .allow_binary("*");
+        let others = move |name: &ExecutorName| Ok(Some(executor(name, durability)));
         let mut builder = Member::builder()
             .name(format!("m{number}"))
             .cluster("dev")
@@ -68,7 +67,8 @@ async fn start(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
             .client_address(ANY_ADDRESS)
             .peer_listener(peer)
             .http_address(ANY_ADDRESS)
-            .executor(executor);
+            .executor(executor(&default, durability))
+            .other_executors(vec!["default".to_owned()], Box::new(others));
         if let Some(listener) = well_known.take() {
             builder = builder.client_listener(listener);
         }
@@ -83,6 +83,15 @@ async fn start(arguments: &DevArguments) -> Result<Vec<Member>, Failure> {
         }
     });
     try_join_all(starts).await
+}
+
+/// An executor that runs any program: `default` stands for every name, as in `ringhold server`.
+fn executor(name: &ExecutorName, durability: u32) -> ExecutorConfig {
+    ExecutorConfig {
+        durability,
+        allowed_binaries: vec!["*".to_owned()],
+        ..ExecutorConfig::with_name(name.clone())
+    }
 }
 
 fn directory(arguments: &DevArguments, number: u32) -> Option<PathBuf> {
@@ -110,7 +119,7 @@ fn banner(arguments: &DevArguments, members: &[Member], format: Format) -> Resul
         None => output::say("  data goes with this process; --data-dir keeps it"),
     }
     output::say(format_args!(
-        "  executor `default`: durability {durability}{}, and it runs any program",
+        "  executor `default`, which stands for every name: durability {durability}{}, and it runs any program",
         if durability == 0 {
             " (one member can hold one copy; --members 3 holds two)"
         } else {
