@@ -45,15 +45,15 @@ fn check(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
     let loaded = match read(files) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            if format == Format::Json {
-                let mistakes: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
-                let document =
-                    json!({ "schema": "ringhold.config/1", "ok": false, "mistakes": mistakes });
-                output::write(format!("{document}\n").as_bytes())?;
-            }
+            let mistakes = errors.0.iter().map(ToString::to_string).collect();
+            print_mistakes(mistakes, format)?;
             return Err(failure(&errors));
         }
     };
+    if let Err(failure) = startable(&loaded.config) {
+        print_mistakes(vec![failure.what.clone()], format)?;
+        return Err(failure);
+    }
     let notes: Vec<String> = loaded.notes.iter().map(ToString::to_string).collect();
     let executors: Vec<&String> = loaded.config.executors.keys().collect();
     for note in &notes {
@@ -81,6 +81,25 @@ fn check(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {
     });
     output::print(format, &document, &output::Table::of_pairs(pairs))?;
     Ok(Exit::Ok)
+}
+
+/// Asks the member's own validator, as `ringhold server` would with these files and no arguments.
+fn startable(config: &Config) -> Result<(), Failure> {
+    let checked = super::server::builder(config)?.validate();
+    checked.map_err(|error| {
+        Failure::of(error.code(), &error).advise(
+            "correct it; a setting that `ringhold server` is given as an argument has to be in a file or the environment \
+             to be checked here",
+        )
+    })
+}
+
+fn print_mistakes(mistakes: Vec<String>, format: Format) -> Result<(), Failure> {
+    if format == Format::Table {
+        return Ok(());
+    }
+    let document = json!({ "schema": "ringhold.config/1", "ok": false, "mistakes": mistakes });
+    output::write(format!("{document}\n").as_bytes())
 }
 
 fn show(files: &[PathBuf], format: Format) -> Result<Exit, Failure> {

@@ -262,9 +262,17 @@ impl MemberBuilder {
     /// # Errors
     /// [`StartError`], which says what to do.
     pub async fn start(mut self) -> Result<Member, StartError> {
-        self.take_executors()?;
-        self.check()?;
+        self.validate()?;
         start::start(self).await
+    }
+
+    /// Checks what can be checked without touching disk or network, as [`Self::start`] does first.
+    ///
+    /// # Errors
+    /// [`StartError`] with the first mistake.
+    pub fn validate(&mut self) -> Result<(), StartError> {
+        self.take_executors()?;
+        self.check()
     }
 
     /// Turns the executors as written into checked configurations.
@@ -280,7 +288,6 @@ impl MemberBuilder {
         Ok(())
     }
 
-    /// Checks what can be checked without touching disk or network.
     fn check(&self) -> Result<(), StartError> {
         for config in self.templates.exact() {
             if let Some(violation) = config.violations().into_iter().next() {
