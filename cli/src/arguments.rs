@@ -76,7 +76,8 @@ pub enum Command {
 /// Arguments of `server`. Each lays itself over the configuration files and the environment.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ringhold server --name m1 --data-dir /var/lib/ringhold --join m1:7401,m2:7401,m3:7401 --expect 3 --insecure
+  ringhold server --name m1 --data-dir /var/lib/ringhold --client-address 0.0.0.0:7400 --peer-address 0.0.0.0:7401 \
+    --advertise-host m1 --join m1:7401,m2:7401,m3:7401 --expect 3 --insecure
   RINGHOLD__MEMBER__NAME=m1 ringhold server --config ringhold.toml")]
 pub struct ServerArguments {
     /// Configuration files (.toml, .xml, .yaml); later ones over earlier ones.
@@ -177,7 +178,11 @@ pub struct DemoArguments {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   find . -type f | ringhold map --executor default -- sha256sum {}
-  ringhold map --resume nightly -- convert {} {}.png < images.txt")]
+  ringhold map --resume nightly -- convert {} {}.png < images.txt
+
+Where the program runs: in the directory in which map was called, if every member listens on this machine only \
+(127.0.0.1, ::1), so that relative names mean what they mean here; otherwise in a scratch directory of the member. \
+--directory names another one.")]
 pub struct MapArguments {
     /// Where the cluster is.
     #[command(flatten)]
@@ -209,6 +214,9 @@ pub struct MapArguments {
     /// How long to wait for room in a full partition without any progress, before stopping; ten minutes otherwise.
     #[arg(long, value_name = "SPAN", value_parser = duration::parse)]
     pub wait_for_room: Option<Duration>,
+    /// Where the program runs, a directory that every member sees; empty: a scratch directory of the member.
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<std::ffi::OsString>,
     /// The program and its arguments; `{}` is the line.
     #[arg(last = true, required = true)]
     pub command: Vec<std::ffi::OsString>,
@@ -270,6 +278,9 @@ pub struct SubmitArguments {
     /// Input: text, `@FILE`, or `-` for standard input. Of a program it is the standard input.
     #[arg(long)]
     pub input: Option<String>,
+    /// Where the program runs, a directory that every member sees; a scratch directory of the member otherwise.
+    #[arg(long, value_name = "DIR", conflicts_with = "handler")]
+    pub directory: Option<PathBuf>,
     /// Form of a handler's input.
     #[arg(long, default_value = ringhold_client::JSON)]
     pub content_type: String,

@@ -1,8 +1,12 @@
 //! How the program fails: what happened, why, what to do, and the exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ringhold_client::{BuildError, ErrorCode, RequestError, RetrieveError, SubmitError, TaskError};
+
+/// How long the end of the program waits until its last words are read.
+const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit codes, the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,9 +186,17 @@ impl Failure {
         failure
     }
 
-    /// Prints the failure to standard error, and gives its exit code.
+    /// Prints the failure to standard error, and gives its exit code. A reader of standard error that pauses does not hold up
+    /// the end of the program for long.
     pub fn report(&self) -> ExitCode {
-        eprintln!("{self}");
+        let (sender, reported) = std::sync::mpsc::channel();
+        let text = self.to_string();
+        std::thread::spawn(move || {
+            eprintln!("{text}");
+            // Nobody waits if it took too long.
+            let _ = sender.send(());
+        });
+        let _late = reported.recv_timeout(REPORT_PATIENCE);
         self.exit.into()
     }
 }

@@ -13,6 +13,7 @@ pub mod failure;
 mod commands;
 mod connect;
 mod demo;
+mod directory;
 mod duration;
 mod json;
 mod map;

@@ -17,7 +17,7 @@ use crate::arguments::{
 use crate::connect::connect;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Table};
-use crate::{duration, json, signals};
+use crate::{directory, duration, json, signals};
 
 /// Most bytes read as a task's input; a task that large is refused by the cluster.
 const INPUT_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -59,6 +59,9 @@ async fn submit(arguments: &SubmitArguments, format: Format) -> Result<Exit, Fai
             let mut task = ProcessTask::default().args(&arguments.command);
             if let Some(input) = input {
                 task = task.standard_input(input);
+            }
+            if let Some(directory) = directory::named(arguments.directory.as_deref())? {
+                task = task.working_directory(directory);
             }
             send(&executor, task, arguments).await?
         }

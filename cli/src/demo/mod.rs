@@ -130,7 +130,7 @@ async fn play(arguments: &DemoArguments, seen: &mut Seen) -> Result<(), Failure>
         marked: None,
         client: client.clone(),
         executor: client.executor(EXECUTOR),
-        template: Template::new(&["sha256sum".into(), "{}".into()], None),
+        template: Template::new(&["sha256sum".into(), "{}".into()], None, None),
         name: format!("demo-{}", arguments.seed),
         jobs: (files.len() / 10).clamp(*JOBS.start(), *JOBS.end()),
         ordered: true,

@@ -109,7 +109,7 @@ impl Observer for Tracker {
         state.unfinished.insert(line);
     }
 
-    fn say(&mut self, text: &str) {
+    async fn say(&mut self, text: &str) {
         self.bar.suspend(|| output::say(text));
     }
 
@@ -123,7 +123,7 @@ impl Observer for Tracker {
         self.changed.notify_waiters();
     }
 
-    fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure> {
+    async fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure> {
         self.state().outcomes.push(outcome);
         Ok(())
     }

@@ -17,10 +17,11 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause: a thousand lines that wait ask a full partition five hundred times a second at most.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// A line that found its partition full.
+/// A line, or the mark, that found its partition full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FullPartition<'a> {
-    pub(super) line: LineNumber,
+    /// None is the run's mark, which comes before every line.
+    pub(super) line: Option<LineNumber>,
     /// Not known while the executor is not.
     pub(super) partition: Option<PartitionNumber>,
     pub(super) executor: &'a str,
@@ -30,7 +31,7 @@ pub(super) struct FullPartition<'a> {
 pub(super) struct Full {
     patience: Duration,
     /// With the next pause of each.
-    waiting: BTreeMap<LineNumber, Duration>,
+    waiting: BTreeMap<Option<LineNumber>, Duration>,
     /// When a line was last stored, or ended.
     progressed: Instant,
 }
@@ -56,7 +57,7 @@ impl Full {
 
     /// A line was stored, or ended.
     pub(super) fn progress(&mut self, line: LineNumber, now: Instant) {
-        self.waiting.remove(&line);
+        self.waiting.remove(&Some(line));
         self.progressed = now;
     }
 
@@ -75,9 +76,9 @@ impl Full {
 
     fn advice(&self, full: FullPartition<'_>) -> String {
         format!(
-            "line {} waits for room: {} is full. It goes on by itself once there is room, and gives up after {} without \
+            "{} waits for room: {} is full. It goes on by itself once there is room, and gives up after {} without \
              progress; to make room, dispose outcomes that nobody needs (ringhold task ls --executor {})",
-            full.line.0,
+            full.who(),
             full.place(),
             duration::show(self.patience),
             full.executor
@@ -86,15 +87,19 @@ impl Full {
 
     fn give_up(&self, full: FullPartition<'_>) -> Failure {
         let what = format!(
-            "line {} is not submitted: {} stayed full, and the run made no progress for {}",
-            full.line.0,
+            "{} is not submitted: {} stayed full, and the run made no progress for {}",
+            full.who(),
             full.place(),
             duration::show(self.patience)
         );
+        let then = match full.line {
+            Some(_) => "then resume: what is stored is kept",
+            None => "then begin again: nothing is stored yet",
+        };
         Failure::new(ErrorCode::ExecutorFull, what)
             .advise(format!(
                 "make room (ringhold task ls --executor {} shows what is there, ringhold task dispose removes outcomes), \
-                 then resume: what is stored is kept; --wait-for-room waits longer",
+                 {then}; --wait-for-room waits longer",
                 full.executor
             ))
             .exiting(Exit::Precondition)
@@ -102,6 +107,13 @@ impl Full {
 }
 
 impl FullPartition<'_> {
+    fn who(&self) -> String {
+        match self.line {
+            Some(line) => format!("line {}", line.0),
+            None => "the task that marks the run".to_owned(),
+        }
+    }
+
     fn place(&self) -> String {
         match self.partition {
             Some(partition) => format!("partition {} of executor {}", partition.0, self.executor),
@@ -116,7 +128,7 @@ mod tests {
 
     fn full(line: u64) -> FullPartition<'static> {
         FullPartition {
-            line: LineNumber(line),
+            line: Some(LineNumber(line)),
             partition: Some(PartitionNumber(7)),
             executor: "reports",
         }

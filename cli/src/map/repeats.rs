@@ -1,23 +1,47 @@
-//! Lines of a resumed run that may have run a second time, since their results were overwritten.
+//! Lines of a resumed run that may have run a second time, since their results were removed.
 //!
-//! Only an executor whose `when-full` is `overwrite` removes outcomes that the run keeps. Such a line answers OVERWRITTEN for as
-//! long as its idempotency key is remembered; later it looks like one that was never stored.
+//! Every executor removes outcomes after its `result-ttl`, and one whose `when-full` is `overwrite` also when it is full. Such a
+//! line answers EXPIRED or OVERWRITTEN for as long as its idempotency key is remembered; later it looks like one that was
+//! never stored.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ringhold_client::{ExecutorConfig, WhenFull};
 
 use super::LineNumber;
+use crate::duration;
 
 /// Lines that are named one by one.
 const NAMED_MAX: usize = 20;
 
 /// Which lines were stored anew, and up to which one an earlier process had come.
-#[derive(Default)]
 pub(super) struct Repeats {
+    /// What removes results, in words.
+    remover: String,
     anew: BTreeSet<LineNumber>,
     newest_found: Option<LineNumber>,
 }
 
 impl Repeats {
+    /// No line yet, of an executor with this configuration.
+    pub(super) fn new(config: &ExecutorConfig) -> Self {
+        let kept = duration::show(Duration::from_millis(config.result_ttl.0));
+        let remover = match config.when_full {
+            WhenFull::Overwrite => format!(
+                "overwrites results (when-full = overwrite), and keeps none for longer than {kept} (result-ttl)"
+            ),
+            WhenFull::Reject | WhenFull::Wait => {
+                format!("keeps a result for {kept} (result-ttl)")
+            }
+        };
+        Self {
+            remover,
+            anew: BTreeSet::new(),
+            newest_found: None,
+        }
+    }
+
     /// A line is stored: by an earlier process, or anew.
     pub(super) fn note(&mut self, line: LineNumber, found: bool) {
         if found {
@@ -44,22 +68,33 @@ impl Repeats {
             more => format!(" and {more} more"),
         };
         Some(format!(
-            "lines stored anew although line {} was stored before: {}{more}. Executor {executor} overwrites results \
-             (when-full = overwrite): unless the earlier process had not stored them yet, their results were overwritten, and \
-             they ran a second time. To rule that out, map into an executor with when-full = reject or wait",
+            "lines stored anew although line {} was stored before: {}{more}. Executor {executor} {}: unless the earlier \
+             process had not stored them yet, their results were removed, and they ran a second time. To rule that out, \
+             resume within result-ttl, in an executor with when-full = reject or wait",
             newest.0,
-            named.join(", ")
+            named.join(", "),
+            self.remover
         ))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ringhold_client::ExecutorName;
+
     use super::*;
+
+    fn no_lines(when_full: WhenFull) -> Repeats {
+        let name = ExecutorName::new("reports").expect("letters are a name");
+        Repeats::new(&ExecutorConfig {
+            when_full,
+            ..ExecutorConfig::with_name(name)
+        })
+    }
 
     #[test]
     fn lines_stored_anew_before_one_that_was_found_are_named() {
-        let mut repeats = Repeats::default();
+        let mut repeats = no_lines(WhenFull::Overwrite);
         for (line, found) in [(2, false), (1, true), (4, true), (3, true), (5, false)] {
             repeats.note(LineNumber(line), found);
         }
@@ -70,11 +105,24 @@ mod tests {
             ),
             "{warning}"
         );
+        assert!(warning.contains("when-full = overwrite"), "{warning}");
+    }
+
+    #[test]
+    fn an_executor_that_does_not_overwrite_is_not_said_to_and_its_result_ttl_is_named() {
+        let mut repeats = no_lines(WhenFull::Reject);
+        repeats.note(LineNumber(1), false);
+        repeats.note(LineNumber(2), true);
+        let warning = repeats.warning("reports").expect("there is one");
+        assert!(
+            warning.contains("Executor reports keeps a result for 1d00h (result-ttl)"),
+            "{warning}"
+        );
     }
 
     #[test]
     fn a_run_that_goes_on_where_it_stopped_is_not_suspected() {
-        let mut repeats = Repeats::default();
+        let mut repeats = no_lines(WhenFull::Reject);
         for (line, found) in [(1, true), (2, true), (3, false), (4, false)] {
             repeats.note(LineNumber(line), found);
         }

@@ -69,15 +69,17 @@ pub(crate) enum Ended {
 pub(crate) trait Observer {
     /// A line's task is stored durably, as of `at`.
     fn acknowledged(&mut self, line: LineNumber, receipt: &Receipt, at: Instant);
+    /// The counts have changed.
+    fn counted(&mut self, _totals: Totals) {}
     /// A person should know this while the run goes on.
-    fn say(&mut self, text: &str);
+    async fn say(&mut self, text: &str);
     /// A line ended.
     fn ended(&mut self, outcome: &LineOutcome);
     /// A line's outcome is handed on: in order, if the run is ordered.
     ///
     /// # Errors
     /// [`Failure`] ends the run.
-    fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure>;
+    async fn hand_on(&mut self, outcome: LineOutcome) -> Result<(), Failure>;
 }
 
 /// A line's task, which is stored.
@@ -94,7 +96,7 @@ struct Progress {
     full: Full,
     /// Not known before the executor exists: the first line may create it.
     room: Option<Room>,
-    /// Only for an executor that overwrites.
+    /// Not known before the executor exists.
     repeats: Option<Repeats>,
     more: bool,
     /// Why no further line is submitted, although there are more.
@@ -142,6 +144,7 @@ impl Run {
                 Some(step) = waits.next(), if !waits.is_empty() => step,
                 line = lines.recv(), if progress.more && free && progress.held.has_room() => {
                     let line = self.admit(line, &mut progress)?;
+                    observer.counted(progress.totals);
                     submits.extend(line.map(|line| self.submit(line, Duration::ZERO)));
                     continue;
                 }
@@ -153,10 +156,10 @@ impl Run {
                 None => {}
             }
         }
-        let repeats = progress.repeats.iter();
-        repeats
-            .filter_map(|repeats| repeats.warning(self.executor.name()))
-            .for_each(|warning| observer.say(&warning));
+        let repeats = progress.repeats.as_ref();
+        if let Some(warning) = repeats.and_then(|repeats| repeats.warning(self.executor.name())) {
+            observer.say(&warning).await;
+        }
         match progress.stopped {
             Some(failure) => Err(failure),
             None => Ok(progress.totals),
@@ -174,6 +177,7 @@ impl Run {
         match step {
             Step::Stored { line, at, stored } => {
                 progress.totals.store(stored.reused);
+                observer.counted(progress.totals);
                 progress.full.progress(line.number, Instant::now());
                 if progress.room.is_none() {
                     self.find_room(progress, observer).await?;
@@ -187,13 +191,15 @@ impl Run {
             }
             Step::Full(line, partition) => {
                 let full = FullPartition {
-                    line: line.number,
+                    line: Some(line.number),
                     partition,
                     executor: self.executor.name(),
                 };
                 match progress.full.refused(full, idle, Instant::now()) {
                     Refused::Again(pause, said) => {
-                        said.iter().for_each(|said| observer.say(said));
+                        if let Some(said) = said {
+                            observer.say(&said).await;
+                        }
                         Ok(Some(Next::Submit(line, pause)))
                     }
                     Refused::GivenUp(failure) => {
@@ -204,7 +210,7 @@ impl Run {
             }
             Step::Ended(outcome) => {
                 progress.full.progress(outcome.line.number, Instant::now());
-                self.conclude(outcome, progress, observer)?;
+                self.conclude(outcome, progress, observer).await?;
                 Ok(None)
             }
         }
@@ -222,15 +228,16 @@ impl Run {
             Err(error) if error.code == ErrorCode::ExecutorNotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         };
+        progress.repeats = Some(Repeats::new(&executor.config));
         let mut room = Room::new(executor.config);
         self.marked.iter().for_each(|place| room.note(*place));
         if room.is_overwritten() {
-            observer.say(&format!(
+            let warning = format!(
                 "executor {name} overwrites results that nobody has read (when-full = overwrite): other tasks may remove \
                  results of this run before it ends, and a line whose result is gone for long runs again when the run is \
                  resumed"
-            ));
-            progress.repeats = Some(Repeats::default());
+            );
+            observer.say(&warning).await;
         }
         progress.room = Some(room);
         Ok(())
@@ -315,20 +322,21 @@ impl Run {
     }
 
     /// Counts an outcome, and hands on what can be.
-    fn conclude(
+    async fn conclude(
         &self,
         outcome: LineOutcome,
         progress: &mut Progress,
         observer: &mut impl Observer,
     ) -> Result<(), Failure> {
         progress.totals.add(&outcome);
+        observer.counted(progress.totals);
         observer.ended(&outcome);
         if !self.ordered {
-            return observer.hand_on(outcome);
+            return observer.hand_on(outcome).await;
         }
         progress.held.hold(outcome);
         while let Some(outcome) = progress.held.release() {
-            observer.hand_on(outcome)?;
+            observer.hand_on(outcome).await?;
         }
         Ok(())
     }

@@ -9,22 +9,24 @@ use ringhold_client::ProcessTask;
 /// Stands for the line.
 const LINE: &[u8] = b"{}";
 
-/// A program and its arguments, and perhaps an affinity key.
+/// A program and its arguments, where it runs, and perhaps an affinity key.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
     arguments: Vec<Vec<u8>>,
     key: Option<Vec<u8>>,
+    directory: Option<String>,
 }
 
 impl Template {
-    /// A template of these words.
-    pub(crate) fn new(command: &[OsString], key: Option<&str>) -> Self {
+    /// A template of these words. Without a `directory` the program runs in the member's scratch directory.
+    pub(crate) fn new(command: &[OsString], key: Option<&str>, directory: Option<String>) -> Self {
         Self {
             arguments: command
                 .iter()
                 .map(|word| word.as_bytes().to_vec())
                 .collect(),
             key: key.map(|key| key.as_bytes().to_vec()),
+            directory,
         }
     }
 
@@ -34,7 +36,11 @@ impl Template {
             .arguments
             .iter()
             .map(|word| OsString::from_vec(fill(word, line)));
-        ProcessTask::default().args(words)
+        let task = ProcessTask::default().args(words);
+        match &self.directory {
+            Some(directory) => task.working_directory(directory),
+            None => task,
+        }
     }
 
     /// The affinity key of a line.
@@ -65,7 +71,11 @@ mod tests {
         assert_eq!(fill(b"{}.png", b"a b"), b"a b.png");
         assert_eq!(fill(b"{}-{}", b"{}"), b"{}-{}");
         assert_eq!(fill(b"plain {", b"x"), b"plain {");
-        let template = Template::new(&["sh".into(), "-c".into(), "echo {}".into()], Some("k/{}"));
+        let template = Template::new(
+            &["sh".into(), "-c".into(), "echo {}".into()],
+            Some("k/{}"),
+            None,
+        );
         assert_eq!(template.key(b"7"), Some("k/7".into()));
         assert_eq!(
             template.task(b"7"),

@@ -2,7 +2,9 @@
 
 use ringhold_client::{Outcome, RetrieveError};
 
+use super::printer::is_truncated;
 use super::{Ended, LineOutcome};
+use crate::failure::Exit;
 
 /// The counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) struct Totals {
     pub(crate) lost: u64,
     /// Stored tasks whose outcome could not be asked for: no member answered in time.
     pub(crate) unanswered: u64,
+    /// Tasks, succeeded or not, of whose output only the beginning and the end were kept.
+    pub(crate) truncated: u64,
 }
 
 impl Totals {
@@ -34,8 +38,20 @@ impl Totals {
         *count += 1;
     }
 
+    /// How a run with these counts ends.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.failed + self.lost + self.unanswered + self.truncated > 0 {
+            Exit::Partly
+        } else {
+            Exit::Ok
+        }
+    }
+
     /// Counts the end of a line.
     pub(super) fn add(&mut self, outcome: &LineOutcome) {
+        if let Ended::Outcome(retrieved) = &outcome.ended {
+            self.truncated += u64::from(is_truncated(&retrieved.outcome));
+        }
         let count = match &outcome.ended {
             Ended::Outcome(retrieved) if matches!(retrieved.outcome, Outcome::Succeeded(_)) => {
                 &mut self.succeeded
