@@ -27,7 +27,7 @@ struct Course {
     started: Instant,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// No line is submitted.
     Begins,
@@ -58,11 +58,12 @@ pub(super) async fn run(arguments: &MapArguments, format: Format) -> Result<Exit
     let Err(failure) = ended else {
         return ended;
     };
-    if failure.exit == Exit::Interrupted && course.stage.get() < Stage::Printed {
-        // What is not printed by then is printed by the run that resumes this one.
+    let stage = course.stage.get();
+    if stage == Stage::Begins || (failure.exit == Exit::Interrupted && stage == Stage::Runs) {
+        // What is not printed by then is printed by the run that resumes this one. The bar goes as well.
         let _late = tokio::time::timeout(PRINT_PATIENCE, written.wait()).await;
     }
-    if course.stage.get() == Stage::Runs
+    if stage == Stage::Runs
         && let Err(unwritten) = course.write_summary(arguments, &name, Some(&failure))
     {
         output::say(format_args!("no summary: {}", unwritten.what));
