@@ -313,6 +313,9 @@ impl Driver {
                     self.configs.remove(id);
                 }
                 self.links.update_members(&cluster, self.member);
+                if !first {
+                    super::update::tell_of_losses(&cluster, self.applied);
+                }
                 self.cluster = cluster;
                 self.applied = index;
                 self.step(Event::Control(update), effects);

@@ -21,6 +21,16 @@ pub(super) struct Applied<'a> {
     pub(super) whole: bool,
 }
 
+/// Says which partitions were lost with all their copies since a command was applied (DESIGN G5).
+pub(super) fn tell_of_losses(cluster: &Cluster, since: ControlIndex) {
+    for loss in cluster.losses().iter().filter(|loss| loss.at > since) {
+        tracing::error!(
+            partition = %loss.partition, generation = %loss.generation, cause = ?loss.cause, last = ?loss.last,
+            "every copy is gone: ids of this generation that nobody holds answer DATA_LOSS, and its partition begins anew"
+        );
+    }
+}
+
 /// The part of the cluster's state that the replicas' machine needs.
 pub(super) fn control_update(applied: Applied<'_>) -> ControlUpdate {
     let cluster = applied.cluster;

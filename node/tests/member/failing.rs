@@ -41,6 +41,23 @@ async fn submit(member: &Member, number: usize) -> Option<v1::TaskId> {
     answer.into_inner().receipt.expect("a receipt").id
 }
 
+/// What a failed member tells whoever asks it for what it led: it never learns who leads that now. Of so many keys some fall
+/// into its third of the partitions.
+async fn refused_by(failing: &Member) -> Option<String> {
+    for number in 0..1_000 {
+        let late = task(Length::NAME, "\"x\"".into(), &format!("late-{number}"));
+        let request = v1::SubmitRequest {
+            executor: "work".to_owned(),
+            task: Some(late),
+            ..v1::SubmitRequest::default()
+        };
+        if let Err(status) = executors(failing).await.submit(patient(request)).await {
+            return Some(refusal(&status).message);
+        }
+    }
+    None
+}
+
 /// The state that a member's cluster service gives of `name`, and what that one leads.
 async fn seen(member: &Member, name: &str) -> Option<(i32, u32)> {
     let request = patient(v1::ListMembersRequest::default());
@@ -82,25 +99,7 @@ async fn a_member_whose_log_fails_is_no_longer_ready_and_others_take_over_what_i
     )
     .await;
     assert!(!acknowledged.is_empty());
-    // Whoever asks the failed one itself for what it led is told so, and at once: it never learns who leads that now. Of so
-    // many keys some fall into its third of the partitions.
-    let mut refused = None;
-    for number in 0..1_000 {
-        let request = v1::SubmitRequest {
-            executor: "work".to_owned(),
-            task: Some(task(
-                Length::NAME,
-                "\"x\"".into(),
-                &format!("late-{number}"),
-            )),
-            ..v1::SubmitRequest::default()
-        };
-        if let Err(status) = executors(failing).await.submit(patient(request)).await {
-            refused = Some(refusal(&status).message);
-            break;
-        }
-    }
-    let text = refused.expect("it led something");
+    let text = refused_by(failing).await.expect("it led something");
     assert!(text.contains("ask another member"), "{text}");
     eventually("it says that it serves nothing", || async {
         let said = health(failing).await;

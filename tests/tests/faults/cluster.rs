@@ -465,13 +465,19 @@ pub(crate) async fn wait_for_member(
 }
 
 /// Waits until something has come about.
-pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    wait_until_within(REST_PATIENCE, what, holds).await;
+}
+
+/// Waits until something has come about that may take this long.
+pub(crate) async fn wait_until_within(
+    patience: Duration,
+    what: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
     let started = Instant::now();
     while !holds().await {
-        assert!(
-            started.elapsed() < REST_PATIENCE,
-            "waited in vain until {what}"
-        );
+        assert!(started.elapsed() < patience, "waited in vain until {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

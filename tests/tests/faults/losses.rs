@@ -91,6 +91,11 @@ async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used
         "an id was used again"
     );
     continue_in_a_new_generation(&before, &after, &lost_partitions);
+    wait_until("each loss is an event", async || {
+        let events = cluster.sum_of_metric("ringhold_replica_events_total{event=\"lost\"}");
+        events >= lost_partitions.len() as u64
+    })
+    .await;
     for index in cluster.alive() {
         let observer = Observer::new(&cluster.client_of(index).await, &recorder);
         for id in &before {

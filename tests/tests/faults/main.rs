@@ -12,6 +12,7 @@ mod gates;
 mod ledger;
 mod lies;
 mod losses;
+mod mapping;
 mod membership;
 mod recorder;
 mod restarts;
