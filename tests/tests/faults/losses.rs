@@ -53,6 +53,12 @@ async fn led_by(client: &Client, member: &str) -> Vec<u32> {
         .collect()
 }
 
+async fn are_events(cluster: &TestCluster, losses: u64) {
+    let event = "ringhold_replica_events_total{event=\"lost\"}";
+    let told = async || cluster.sum_of_metric(event) >= losses;
+    wait_until("each loss is an event", told).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used_again() {
     let mut cluster = TestCluster::start(3, CONFIG).await;
@@ -91,11 +97,7 @@ async fn what_only_a_dead_member_held_is_lost_by_name_and_its_ids_are_never_used
         "an id was used again"
     );
     continue_in_a_new_generation(&before, &after, &lost_partitions);
-    wait_until("each loss is an event", async || {
-        let events = cluster.sum_of_metric("ringhold_replica_events_total{event=\"lost\"}");
-        events >= lost_partitions.len() as u64
-    })
-    .await;
+    are_events(&cluster, lost_partitions.len() as u64).await;
     for index in cluster.alive() {
         let observer = Observer::new(&cluster.client_of(index).await, &recorder);
         for id in &before {
