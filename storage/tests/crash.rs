@@ -375,7 +375,7 @@ impl Life {
             let again = self.log().append(&[]);
             assert!(matches!(again, Err(StorageError::Poisoned)), "{again:?}");
         }
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             // Another process goes on before the power goes: whatever it reports must outlast that.
             self.log = None;
             self.disk.kill();
