@@ -160,6 +160,10 @@ impl Submitter<'_> {
         };
         match &answer {
             Err(Miss::Unanswered(_)) => self.shared.connections.broken(&address),
+            // It lives, and does not get done what it began: its disk may hang.
+            Err(miss) if miss.code() == Some(ErrorCode::Indeterminate) => {
+                self.shared.connections.unanswered(&address, waited);
+            }
             Err(Miss::Refused(_)) | Ok(_) => self.shared.connections.heard(&address),
         }
         answer.map_err(|miss| miss.at(&address))

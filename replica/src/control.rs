@@ -305,7 +305,7 @@ impl<R: Rules> Member<R> {
         effects: &mut Effects,
     ) -> Option<ReplicaId> {
         let mut replica = self.replicas.remove(&partition)?;
-        self.shared.ring_bytes.set(partition, 0);
+        self.shared.ring_bytes.drop_partition(partition);
         let primary = self
             .configurations
             .get(&partition)

@@ -272,12 +272,8 @@ impl Core {
         crate::invariant::check_time(self, context, before, &entry);
         self.applied = entry.lsn;
         self.unapplied_bytes = self.unapplied_bytes.saturating_sub(taken_by_entry(&entry));
-        if let Applied::TermStarted { lost } = &applied {
-            // The first entry of a later generation: nobody is left who could tell what was before it.
-            let begins_anew = entry.lsn == Lsn(1) && self.ring.generation() > Generation(0);
-            if lost.is_some() || begins_anew {
-                context.note(Note::Lost(self.partition));
-            }
+        if let Applied::TermStarted { lost: Some(_) } = &applied {
+            context.note(Note::Lost(self.partition));
         }
         Some((entry, applied))
     }

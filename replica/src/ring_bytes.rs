@@ -60,16 +60,21 @@ impl RingBytes {
         over.min(bytes)
     }
 
+    /// A partition is not held here any more.
+    pub(crate) fn drop_partition(&mut self, partition: PartitionKey) {
+        self.set(partition, 0);
+        self.wait_is_over(partition);
+    }
+
     /// A partition appended an accept in this turn.
     pub(crate) fn add(&mut self, partition: PartitionKey, bytes: u64) {
         *self.by_partition.entry(partition).or_default() += bytes;
         self.held += bytes;
     }
 
-    /// What a partition holds at the end of a turn; zero where it is not held here any more.
+    /// What a partition holds at the end of a turn.
     pub(crate) fn set(&mut self, partition: PartitionKey, bytes: u64) {
         let before = if bytes == 0 {
-            self.waiting.remove(&partition);
             self.by_partition.remove(&partition)
         } else {
             self.by_partition.insert(partition, bytes)
@@ -138,8 +143,10 @@ mod tests {
             assert_eq!(bytes.take_freed(), [waiting]);
             // It may be asked before it is tried.
             assert_eq!(bytes.waited_for(waiting), Some(full));
+            // An empty ring is held like any other.
+            bytes.set(waiting, 0);
         }
-        bytes.wait_is_over(waiting);
+        bytes.drop_partition(waiting);
         bytes.set(other, 200);
         assert_eq!(bytes.take_freed(), []);
         assert_eq!(bytes.waited_for(waiting), None);

@@ -19,13 +19,16 @@ const NAMED_MAX: usize = 20;
 pub(super) struct Repeats {
     /// What removes results, in words.
     remover: String,
+    /// So many lines an earlier process may have left out before the newest that it stored: those that were under way. More of
+    /// them were removed.
+    left_out_max: usize,
     anew: BTreeSet<LineNumber>,
     newest_found: Option<LineNumber>,
 }
 
 impl Repeats {
-    /// No line yet, of an executor with this configuration.
-    pub(super) fn new(config: &ExecutorConfig) -> Self {
+    /// No line yet, of an executor with this configuration, in runs of so many lines under way.
+    pub(super) fn new(config: &ExecutorConfig, jobs: usize) -> Self {
         let kept = duration::show(Duration::from_millis(config.result_ttl.0));
         let remover = match config.when_full {
             WhenFull::Overwrite => format!(
@@ -35,8 +38,14 @@ impl Repeats {
                 format!("keeps a result for {kept} (result-ttl)")
             }
         };
+        // What overwrites results does so at any time, so that each such line is suspect.
+        let left_out_max = match config.when_full {
+            WhenFull::Overwrite => 0,
+            WhenFull::Reject | WhenFull::Wait => jobs,
+        };
         Self {
             remover,
+            left_out_max,
             anew: BTreeSet::new(),
             newest_found: None,
         }
@@ -55,6 +64,9 @@ impl Repeats {
     pub(super) fn warning(&self, executor: &str) -> Option<String> {
         let newest = self.newest_found?;
         let suspects = self.anew.range(..newest);
+        if suspects.clone().count() <= self.left_out_max {
+            return None;
+        }
         let named: Vec<String> = suspects
             .clone()
             .take(NAMED_MAX)
@@ -86,10 +98,13 @@ mod tests {
 
     fn no_lines(when_full: WhenFull) -> Repeats {
         let name = ExecutorName::new("reports").expect("letters are a name");
-        Repeats::new(&ExecutorConfig {
-            when_full,
-            ..ExecutorConfig::with_name(name)
-        })
+        Repeats::new(
+            &ExecutorConfig {
+                when_full,
+                ..ExecutorConfig::with_name(name)
+            },
+            2,
+        )
     }
 
     #[test]
@@ -111,8 +126,16 @@ mod tests {
     #[test]
     fn an_executor_that_does_not_overwrite_is_not_said_to_and_its_result_ttl_is_named() {
         let mut repeats = no_lines(WhenFull::Reject);
-        repeats.note(LineNumber(1), false);
-        repeats.note(LineNumber(2), true);
+        repeats.note(LineNumber(4), true);
+        for line in [1, 2] {
+            repeats.note(LineNumber(line), false);
+            assert_eq!(
+                repeats.warning("reports"),
+                None,
+                "both may have been under way"
+            );
+        }
+        repeats.note(LineNumber(3), false);
         let warning = repeats.warning("reports").expect("there is one");
         assert!(
             warning.contains("Executor reports keeps a result for 1d00h (result-ttl)"),

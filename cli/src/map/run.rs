@@ -228,7 +228,7 @@ impl Run {
             Err(error) if error.code == ErrorCode::ExecutorNotFound => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        progress.repeats = Some(Repeats::new(&executor.config));
+        progress.repeats = Some(Repeats::new(&executor.config, self.jobs));
         let mut room = Room::new(executor.config);
         self.marked.iter().for_each(|place| room.note(*place));
         if room.is_overwritten() {

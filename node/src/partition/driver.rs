@@ -314,7 +314,8 @@ impl Driver {
                 }
                 self.links.update_members(&cluster, self.member);
                 if !first {
-                    super::update::tell_of_losses(&cluster, self.applied);
+                    let losses = super::update::tell_of_losses(&cluster, self.applied);
+                    *self.counters.notes.entry(LOST).or_default() += losses;
                 }
                 self.cluster = cluster;
                 self.applied = index;
@@ -442,6 +443,10 @@ impl Driver {
         for note in effects.notes {
             tracing::debug!(?note, "replica");
             self.roles_changed |= matches!(note, Note::TookOver(_) | Note::SteppedDown(_));
+            if matches!(note, Note::Lost(_)) {
+                // Counted where cluster state tells of it: once for each loss, whoever holds the partition then.
+                continue;
+            }
             *self
                 .counters
                 .notes
@@ -508,5 +513,7 @@ impl Driver {
 const WAITERS_UNSAID_PART: usize = 8;
 /// A change of the bytes of the rings by less than this part of their bound is not worth a view of its own.
 const RING_BYTES_UNSAID_PART: u64 = 64;
+/// The event of a partition of which every copy is gone.
+const LOST: &str = "lost";
 /// Turns after which counters are published even when nothing else has changed.
 const VIEW_EVERY_TURNS: u64 = 256;

@@ -21,14 +21,17 @@ pub(super) struct Applied<'a> {
     pub(super) whole: bool,
 }
 
-/// Says which partitions were lost with all their copies since a command was applied (DESIGN G5).
-pub(super) fn tell_of_losses(cluster: &Cluster, since: ControlIndex) {
+/// Says which partitions were lost with all their copies since a command was applied, and how many (DESIGN G5).
+pub(super) fn tell_of_losses(cluster: &Cluster, since: ControlIndex) -> u64 {
+    let mut count = 0;
     for loss in cluster.losses().iter().filter(|loss| loss.at > since) {
+        count += 1;
         tracing::error!(
             partition = %loss.partition, generation = %loss.generation, cause = ?loss.cause, last = ?loss.last,
             "every copy is gone: ids of this generation that nobody holds answer DATA_LOSS, and its partition begins anew"
         );
     }
+    count
 }
 
 /// The part of the cluster's state that the replicas' machine needs.

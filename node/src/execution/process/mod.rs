@@ -102,7 +102,8 @@ fn prepare_directory(directory: &Path, is_scratch: bool) -> Result<(), Arc<Failu
         Ok(())
     } else {
         Err(launch_failure(format!(
-            "the working directory {shown} is no directory on this member"
+            "the working directory {shown} is no directory on this member, or not one that it may enter; state another one \
+             that is there, or none, to run in the member's scratch directory"
         )))
     }
 }
