@@ -199,6 +199,8 @@ pub enum Response {
         removed: Vec<PartitionKey>,
         /// Partitions lost, with their new generation.
         lost: Vec<(PartitionKey, Generation)>,
+        /// Whether it had been forgotten before: then nothing has changed, and `lost` is what was lost that time.
+        repeated: bool,
     },
     /// Not done; nothing changed.
     Refused(Refused),

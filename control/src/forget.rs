@@ -22,6 +22,7 @@ impl Cluster {
             return Ok(Response::Forgotten {
                 removed: Vec::new(),
                 lost: self.lost_with(record),
+                repeated: true,
             });
         }
         let is_up = record.is_up();
@@ -38,7 +39,11 @@ impl Cluster {
             time: Some(at),
         };
         let lost = self.settle(happened, changes);
-        Ok(Response::Forgotten { removed, lost })
+        Ok(Response::Forgotten {
+            removed,
+            lost,
+            repeated: false,
+        })
     }
 
     /// What was lost when this member was forgotten, as far back as losses are remembered: whoever did not get the answer then

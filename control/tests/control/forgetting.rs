@@ -30,10 +30,15 @@ fn a_dead_member_that_holds_no_last_copy_is_forgotten_without_more_ado() {
     let (mut world, executor) = World::with_executor(3, &config(1));
     world.down(&[1]);
     let (response, _) = world.apply(&forget(1, false));
-    let Response::Forgotten { removed, lost } = response else {
+    let Response::Forgotten {
+        removed,
+        lost,
+        repeated,
+    } = response
+    else {
         panic!("{response:?}");
     };
-    assert!(!removed.is_empty() && lost.is_empty());
+    assert!(!removed.is_empty() && lost.is_empty() && !repeated);
     for key in keys(&world.cluster, executor) {
         assert!(
             world
@@ -54,7 +59,12 @@ fn the_last_copy_of_a_dead_member_needs_the_operators_word_and_becomes_a_named_l
         panic!("another refusal");
     };
     let (response, _) = world.apply(&forget(1, true));
-    let Response::Forgotten { removed, lost } = response else {
+    let Response::Forgotten {
+        removed,
+        lost,
+        repeated: false,
+    } = response
+    else {
         panic!("{response:?}");
     };
     assert_eq!(removed, would_lose);
@@ -69,8 +79,12 @@ fn the_last_copy_of_a_dead_member_needs_the_operators_word_and_becomes_a_named_l
     }
     // Whoever did not get that answer asks again.
     let (again, _) = world.apply(&forget(1, true));
-    let removed = Vec::new();
-    assert_eq!(again, Response::Forgotten { removed, lost });
+    let said_again = Response::Forgotten {
+        removed: Vec::new(),
+        lost,
+        repeated: true,
+    };
+    assert_eq!(again, said_again);
 }
 
 #[test]
@@ -87,7 +101,8 @@ fn a_forgotten_id_never_comes_back() {
         again,
         Response::Forgotten {
             removed: vec![],
-            lost: vec![]
+            lost: vec![],
+            repeated: true,
         }
     );
     assert_eq!(world.refused(&forget(42, true)), Refused::Unknown);

@@ -193,8 +193,13 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         number().prop_map(|version| Response::Changed {
             version: ConfigurationVersion(version),
         }),
-        (vec(partition(), 0..3), lost)
-            .prop_map(|(removed, lost)| Response::Forgotten { removed, lost }),
+        (vec(partition(), 0..3), lost, any::<bool>()).prop_map(|(removed, lost, repeated)| {
+            Response::Forgotten {
+                removed,
+                lost,
+                repeated,
+            }
+        }),
         refused().prop_map(Response::Refused),
     ]
 }

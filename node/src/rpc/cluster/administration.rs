@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringhold_control::{Cluster, Command, MemberState, Refused, Response};
+use ringhold_control::{Cluster, Command, Refused, Response};
 use ringhold_proto::code::{LEFT_PRIMARIES, LEFT_SEATS, WOULD_LOSE, WOULD_LOSE_PARTITIONS};
 use ringhold_proto::convert::millis_from_duration;
 use ringhold_proto::{ApiError, v1};
@@ -113,15 +113,18 @@ pub(super) async fn forget(
     api.check_cluster(request.cluster_id.as_deref())?;
     let member = find(api, &request.member).await?;
     let cluster = api.cluster();
-    let record = cluster.members().get(&member);
-    let already_forgotten = record.is_some_and(|record| record.state == MemberState::Forgotten);
     let member_name = Api::member_name(&cluster, member);
     let command = Command::Forget {
         member,
         process_ended: request.process_ended,
         at: api.clock.wall(),
     };
-    let Response::Forgotten { removed, lost } = propose(api, command).await? else {
+    let Response::Forgotten {
+        removed,
+        lost,
+        repeated: already_forgotten,
+    } = propose(api, command).await?
+    else {
         return Err(api_error(
             ErrorCode::Internal,
             "a forget was answered with something else",

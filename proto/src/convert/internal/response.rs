@@ -21,7 +21,11 @@ impl From<&Response> for wire::Response {
             }),
             Response::Executor { id } => WireResponse::Executor(wire::ExecutorExists { id: id.0 }),
             Response::Changed { version } => WireResponse::Changed(version_message(*version)),
-            Response::Forgotten { removed, lost } => {
+            Response::Forgotten {
+                removed,
+                lost,
+                repeated,
+            } => {
                 let lost = lost
                     .iter()
                     .map(|(partition, generation)| wire::PartitionLost {
@@ -31,6 +35,7 @@ impl From<&Response> for wire::Response {
                 WireResponse::Forgotten(wire::MemberForgotten {
                     removed: keys(removed),
                     lost: lost.collect(),
+                    repeated: *repeated,
                 })
             }
             Response::Refused(refused) => WireResponse::Refused(refused.into()),
@@ -67,6 +72,7 @@ impl TryFrom<wire::Response> for Response {
                     .into_iter()
                     .map(lost_partition)
                     .collect::<Result<_, _>>()?,
+                repeated: forgotten.repeated,
             },
             WireResponse::Refused(refused) => Self::Refused(refused.try_into()?),
         })
