@@ -64,6 +64,20 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Whether it says for good that an id has no task or outcome any more, and why.
+    #[must_use]
+    pub const fn is_absence(self) -> bool {
+        matches!(
+            self,
+            Self::NeverExisted
+                | Self::Disposed
+                | Self::Overwritten
+                | Self::Expired
+                | Self::Gone
+                | Self::DataLoss
+        )
+    }
+
     /// All codes.
     pub const ALL: [Self; 29] = [
         Self::ExecutorFull,

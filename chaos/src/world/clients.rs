@@ -470,16 +470,11 @@ impl World {
             },
             Reply::Done | Reply::Page(_) => Kind::Ok(Sighting::Done),
             Reply::Refused(refusal) => match refusal.code {
-                ErrorCode::NeverExisted
-                | ErrorCode::Disposed
-                | ErrorCode::Overwritten
-                | ErrorCode::Expired
-                | ErrorCode::Gone
-                | ErrorCode::DataLoss => {
-                    if refusal.code == ErrorCode::DataLoss {
+                code if code.is_absence() => {
+                    if code == ErrorCode::DataLoss {
                         self.coverage.mark(Mark::DataLossAnswered);
                     }
-                    Kind::Ok(Sighting::Absent { code: refusal.code })
+                    Kind::Ok(Sighting::Absent { code })
                 }
                 code => Kind::Fail(code),
             },

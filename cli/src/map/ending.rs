@@ -7,7 +7,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ringhold_client::{Client, ErrorCode, RequestError, RetrieveError, TaskId};
+use ringhold_client::{Client, RequestError, RetrieveError, TaskId};
 
 use crate::{output, progress};
 
@@ -55,7 +55,7 @@ async fn until_unanswered(
     let mut done = 0;
     while let Some(answer) = answers.next().await {
         match answer {
-            Err(error) if !is_gone(error.code) => return (done, Some(error)),
+            Err(error) if !error.code.is_absence() => return (done, Some(error)),
             Ok(()) | Err(_) => {
                 done += 1;
                 count();
@@ -65,22 +65,11 @@ async fn until_unanswered(
     (done, None)
 }
 
-/// Whether nothing is left to be disposed.
-fn is_gone(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NeverExisted
-            | ErrorCode::Disposed
-            | ErrorCode::Overwritten
-            | ErrorCode::Expired
-            | ErrorCode::Gone
-            | ErrorCode::DataLoss
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use ringhold_client::ErrorCode;
 
     use super::*;
 

@@ -1,11 +1,10 @@
 //! Every command that shows or changes something, once for people and once for programs, against `ringhold dev`.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use super::support::{ringhold, run, send, text};
+use super::support::{ready_line, ringhold, run, send, text};
 
 /// A cluster of two members in one process.
 struct Dev {
@@ -21,11 +20,7 @@ impl Dev {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program runs");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("piped");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("it says where it is");
+        let line = ready_line(&mut child);
         let ready: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(ready["schema"], "ringhold.dev/1");
         assert_eq!(ready["members"].as_array().map(Vec::len), Some(2));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Member, ringhold, send, text};
+use super::support::{Member, feed, ringhold, send, text};
 
 #[test]
 fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
@@ -235,10 +235,7 @@ fn a_map_that_was_killed_resumes_without_running_a_line_twice() {
     .stderr(Stdio::null())
     .spawn()
     .expect("the program runs");
-    let mut standard_input = killed.stdin.take().expect("piped");
-    standard_input
-        .write_all(input.as_bytes())
-        .expect("it reads");
+    let _open = feed(&mut killed, &input);
     let mut output = BufReader::new(killed.stdout.take().expect("piped"));
     for _ in 0..100 {
         output.read_line(&mut String::new()).expect("it prints");
@@ -280,10 +277,7 @@ fn spawn(member: &Member, arguments: &[&str], directory: &Path, input: &str) -> 
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs");
-    let mut standard_input = child.stdin.take().expect("piped");
-    standard_input
-        .write_all(input.as_bytes())
-        .expect("it reads");
+    drop(feed(&mut child, input));
     child
 }
 

@@ -21,6 +21,25 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
+/// Gives a started program its input, which ends when what is returned is dropped.
+pub(crate) fn feed(child: &mut Child, input: &str) -> ChildStdin {
+    let mut standard_input = child.stdin.take().expect("piped");
+    standard_input
+        .write_all(input.as_bytes())
+        .expect("it reads");
+    standard_input
+}
+
+/// The line with which a started program says where it is.
+pub(crate) fn ready_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let output = child.stdout.take().expect("piped");
+    BufReader::new(output)
+        .read_line(&mut line)
+        .expect("it says where it is");
+    line
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -69,11 +88,7 @@ impl Member {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program runs");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("piped");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("it says where it is");
+        let line = ready_line(&mut child);
         let ready = std::fs::read_to_string(directory.join("ready.json")).expect("written before");
         assert_eq!(ready, line);
         let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
@@ -95,11 +110,7 @@ impl Member {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program runs");
-        let mut standard_input = child.stdin.take().expect("piped");
-        standard_input
-            .write_all(input.as_bytes())
-            .expect("it reads");
-        drop(standard_input);
+        drop(feed(&mut child, input));
         child.wait_with_output().expect("it ends")
     }
 

@@ -279,16 +279,7 @@ impl Begun<'_> {
 
 /// An answer that says why there is no outcome; others say nothing of the task.
 fn absence(code: ErrorCode) -> Option<Sighting> {
-    let says = matches!(
-        code,
-        ErrorCode::NeverExisted
-            | ErrorCode::Disposed
-            | ErrorCode::Overwritten
-            | ErrorCode::Expired
-            | ErrorCode::Gone
-            | ErrorCode::DataLoss
-    );
-    says.then_some(Sighting::Absent { code })
+    code.is_absence().then_some(Sighting::Absent { code })
 }
 
 /// A program that appends a line about its run to `file`, and returns the line.
