@@ -120,7 +120,7 @@ pub struct Listed {
 
 /// The named assertions that each of these sabotages breaks, by the sabotage's name. Every rule is there: an assertion that
 /// nothing can break proves nothing.
-pub const ASSERTED: [(&str, &str); 23] = [
+pub const ASSERTED: [(&str, &str); 25] = [
     ("version-not-expected", "I1"),
     ("learner-elected", "I2"),
     ("commit-without-acks", "I3"),
@@ -133,6 +133,8 @@ pub const ASSERTED: [(&str, &str); 23] = [
     ("incarnation-kept", "I9"),
     ("cut-to-commit", "I10"),
     ("effects-before-commit", "I11"),
+    ("start-before-stored", "I11"),
+    ("start-not-awaited", "I11"),
     ("second-outcome", "I12"),
     ("second-outcome", "I13"),
     ("no-lease", "I14"),
@@ -166,7 +168,7 @@ const fn rule(name: &'static str, rule: Rule, needed: Needed, breaks: &'static s
 }
 
 /// All sabotages.
-pub const LIST: [Listed; 30] = [
+pub const LIST: [Listed; 32] = [
     rule(
         "commit-without-acks",
         Rule::CommitNeedsAllAcks,
@@ -192,7 +194,25 @@ pub const LIST: [Listed; 30] = [
             median: 2,
             stated: 5_000,
         },
-        "I11: replies and starts follow the append",
+        "I11: replies follow the append",
+    ),
+    rule(
+        "start-before-stored",
+        Rule::StartAfterAccept,
+        Needed {
+            median: 2,
+            stated: 5_000,
+        },
+        "I11, G2: an attempt starts while its task is appended and not committed",
+    ),
+    rule(
+        "start-not-awaited",
+        Rule::StartAwaited,
+        Needed {
+            median: 2,
+            stated: 5_000,
+        },
+        "I11: in a later term than its task's an attempt starts before its start is committed",
     ),
     rule(
         "removed-at-once",

@@ -433,6 +433,9 @@ impl Primary {
             lsn,
         };
         self.accepts.add(&task, pending);
+        if context.drops(Rule::StartAfterAccept) {
+            self.begin_unstored(core, context, sequence, &task);
+        }
         if context.drops(Rule::EffectsAfterCommit) {
             context.answer(token, self.receipt(core, sequence, false));
             return;

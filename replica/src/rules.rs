@@ -43,8 +43,12 @@ pub enum Rule {
     NewIncarnation,
     /// I10: a tail is cut down to the own commit index.
     CutAtDivergence,
-    /// I11: replies and starts follow the append, not the commit.
+    /// I11: replies follow the append, not the commit.
     EffectsAfterCommit,
+    /// I11, G2: an attempt starts as soon as its task's accept is appended.
+    StartAfterAccept,
+    /// I11: a start goes unawaited in a later term than its task's, too.
+    StartAwaited,
     /// I14: a primary answers and starts without a lease.
     LeaseRequired,
     /// I14: the lease leaves out counted learners.
@@ -83,7 +87,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::CommitNeedsAllAcks,
         Self::RemovedStaysRequired,
         Self::LearnerCounted,
@@ -92,6 +96,8 @@ impl Rule {
         Self::NewIncarnation,
         Self::CutAtDivergence,
         Self::EffectsAfterCommit,
+        Self::StartAfterAccept,
+        Self::StartAwaited,
         Self::LeaseRequired,
         Self::LeaseCountsLearners,
         Self::GrantsSurviveRestart,

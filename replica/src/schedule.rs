@@ -9,14 +9,14 @@ use std::ops::Bound;
 use ringhold_ringbuffer::{EntryState, LogEntry, Op, TaskEntry};
 use ringhold_types::{
     AttemptNumber, AttemptToken, Failure, FailureKind, Lsn, MemberId, OnInterrupt, PartitionKey,
-    RingTime, Sequence, Term, Tick, limits,
+    RingTime, Sequence, TaskSpec, Term, Tick, limits,
 };
 
 use crate::context::Context;
 use crate::core::Core;
 use crate::effect::{Note, StartAttempt};
 use crate::primary::Primary;
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 
 /// Deaths of members under a task after which it runs only as the sole suspect on its member.
 const SUSPECT_AFTER: u32 = 2;
@@ -422,7 +422,8 @@ impl Primary {
             return false;
         }
         let attempt = entry.attempts.next();
-        let awaited = suspect || died || once || entry.accepted_term != core.term;
+        let again = suspect || died || once || entry.accepted_term != core.term;
+        let awaited = again && !context.drops(Rule::StartAwaited);
         let token = AttemptToken {
             partition: core.partition,
             sequence,
@@ -496,6 +497,29 @@ impl Primary {
             token: current.token,
             task: std::sync::Arc::clone(&entry.task),
             checkpoint: entry.checkpoint.clone(),
+        });
+    }
+
+    /// The sabotage of G2: a task's first attempt begins while its accept is only appended.
+    pub(crate) fn begin_unstored<R: Rules>(
+        &self,
+        core: &Core,
+        context: &mut Context<'_, R>,
+        sequence: Sequence,
+        task: &std::sync::Arc<TaskSpec>,
+    ) {
+        if !self.may_answer(core, context) {
+            return;
+        }
+        context.effects.starts.push(StartAttempt {
+            token: AttemptToken {
+                partition: core.partition,
+                sequence,
+                term: core.term,
+                attempt: AttemptNumber::ZERO.next(),
+            },
+            task: std::sync::Arc::clone(task),
+            checkpoint: None,
         });
     }
 
