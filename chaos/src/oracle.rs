@@ -216,35 +216,53 @@ impl Oracle {
         self.lives_of(partition).next()
     }
 
-    /// The acceptance of a task, in whichever life.
+    /// The newest life of a partition that knows a task: what an older life knows of the task
+    /// counts no more, for a recorded loss took it or kept it.
+    fn life_with(&self, partition: PartitionKey, sequence: Sequence) -> Option<&Life> {
+        self.lives_of(partition)
+            .find(|life| life.accepted.contains_key(&sequence))
+    }
+
+    /// The acceptance of a task.
     pub(crate) fn accepted(
         &self,
         partition: PartitionKey,
         sequence: Sequence,
     ) -> Option<&Accepted> {
-        self.lives_of(partition)
-            .find_map(|life| life.accepted.get(&sequence))
+        let life = self.life_with(partition, sequence)?;
+        life.accepted.get(&sequence)
     }
 
-    /// The outcome of a task, in whichever life.
+    /// The outcome of a task.
     pub(crate) fn outcome(
         &self,
         partition: PartitionKey,
         sequence: Sequence,
     ) -> Option<&Arc<Outcome>> {
-        self.lives_of(partition)
-            .find_map(|life| life.outcomes.get(&sequence))
+        let life = self.life_with(partition, sequence)?;
+        life.outcomes.get(&sequence)
     }
 
-    /// Whether the start of an attempt is committed, in whichever life.
+    /// The generation in which a task has ended, if it has.
+    pub(crate) fn ended_in(
+        &self,
+        partition: PartitionKey,
+        sequence: Sequence,
+    ) -> Option<Generation> {
+        let life = self.life_with(partition, sequence)?;
+        let ended = life.outcomes.contains_key(&sequence);
+        ended.then(|| life.ring.generation())
+    }
+
+    /// Whether the start of an attempt is committed.
     pub(crate) fn is_started(
         &self,
         partition: PartitionKey,
         sequence: Sequence,
         attempt: AttemptNumber,
     ) -> bool {
-        self.lives_of(partition)
-            .any(|life| life.starts.contains(&(sequence, attempt)))
+        let life = self.life_with(partition, sequence);
+        life.is_some_and(|life| life.starts.contains(&(sequence, attempt)))
     }
 
     /// Whether a later term than `term` has committed anything in the newest life.

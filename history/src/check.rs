@@ -8,7 +8,8 @@ use crate::{dedupe, fence, ledger, lost, monotone, stable, unique};
 /// What a run may expect of its cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
-    /// Every copy of a partition died in this run, so ids may answer DATA_LOSS and a key may be stored anew.
+    /// Every copy of a partition died in this run, and the history does not say when ([`crate::Kind::Lost`]): ids may answer
+    /// DATA_LOSS and a key may be stored anew in another generation, at any time.
     pub losses: bool,
     /// Every acknowledged id was read at the end: each must have shown its outcome, or why it is gone.
     pub audited: bool,

@@ -1,10 +1,13 @@
-//! Dedupe: one id per idempotency key, and one task (DESIGN G6), until the key's window has ended.
+//! Dedupe: one id per idempotency key, and one task (DESIGN G6), until the key's window has ended
+//! or a recorded loss took the task.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::check::{Breach, Expectation};
 use crate::event::Action;
 use crate::history::{Acknowledged, End, History};
+use crate::losses::generation;
 
 /// How long a key outlives its task's removal, in nanoseconds of true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,40 +23,91 @@ impl KeyWindow {
     }
 }
 
-/// Finds keys that were stored twice before the window since their task's removal had ended.
+/// An id under which a key is stored.
+struct Holder<'a> {
+    first: Acknowledged<'a>,
+    /// When the last submit that was told so began.
+    last_invoked: u64,
+    /// When the first one that was told so ended.
+    first_ended: u64,
+}
+
+impl<'a> Holder<'a> {
+    const fn of(submit: Acknowledged<'a>) -> Self {
+        Self {
+            first: submit,
+            last_invoked: submit.operation.invoked,
+            first_ended: submit.operation.ended,
+        }
+    }
+}
+
+/// Finds keys that were stored twice before the window since their task's removal had ended, with no loss between.
 #[must_use]
 pub fn check(history: &History, expectation: Expectation, window: KeyWindow) -> Vec<Breach> {
     let removals = removals(history);
-    let mut holders: BTreeMap<&str, Acknowledged<'_>> = BTreeMap::new();
+    let mut holders: BTreeMap<&str, Vec<Holder<'_>>> = BTreeMap::new();
     let mut breaches = Vec::new();
     for submit in history.acknowledged() {
-        let first = *holders.entry(submit.key).or_insert(submit);
-        let lost = expectation.losses && generation(first.id) != generation(submit.id);
-        let removed = removals.get(first.id);
-        let free = removed.is_some_and(|at| {
-            first.id != submit.id && submit.operation.ended >= at.saturating_add(window.least())
+        let held = holders.entry(submit.key).or_default();
+        held.retain(|holder| {
+            let removed = removals.get(holder.first.id);
+            let free = removed
+                .is_some_and(|at| submit.operation.ended >= at.saturating_add(window.least()));
+            holder.first.id == submit.id || !free
         });
-        if free {
-            holders.insert(submit.key, submit);
-            continue;
+        for holder in held.iter() {
+            let first = holder.first;
+            if first.id != submit.id {
+                if is_lost(history, expectation, holder, submit) {
+                    continue;
+                }
+                breaches.push(Breach {
+                    checker: "Dedupe",
+                    detail: format!(
+                        "{} is stored as {} and as {}",
+                        submit.key, first.id, submit.id
+                    ),
+                });
+            }
+            if first.payload != submit.payload {
+                breaches.push(Breach {
+                    checker: "Dedupe",
+                    detail: format!("{} was acknowledged for two different tasks", submit.key),
+                });
+            }
         }
-        if first.id != submit.id && !lost {
-            breaches.push(Breach {
-                checker: "Dedupe",
-                detail: format!(
-                    "{} is stored as {} and as {}",
-                    submit.key, first.id, submit.id
-                ),
-            });
-        }
-        if first.payload != submit.payload && !lost {
-            breaches.push(Breach {
-                checker: "Dedupe",
-                detail: format!("{} was acknowledged for two different tasks", submit.key),
-            });
+        match held.iter_mut().find(|it| it.first.id == submit.id) {
+            Some(holder) => {
+                // Operations are in order of their begin.
+                holder.last_invoked = submit.operation.invoked;
+                holder.first_ended = holder.first_ended.min(submit.operation.ended);
+            }
+            None => held.push(Holder::of(submit)),
         }
     }
     breaches
+}
+
+/// Whether the older of two ids of a key may be in what was lost before the younger one was given: nobody was told the older
+/// one by a submit that began after the loss.
+fn is_lost(
+    history: &History,
+    expectation: Expectation,
+    holder: &Holder<'_>,
+    submit: Acknowledged<'_>,
+) -> bool {
+    let of = |id| generation(id).unwrap_or_default();
+    let (held, given) = (of(holder.first.id), of(submit.id));
+    let known = Holder::of(submit);
+    let (old, young) = match held.cmp(&given) {
+        Ordering::Less => (holder, &known),
+        Ordering::Greater => (&known, holder),
+        Ordering::Equal => return false,
+    };
+    let generations = held.min(given) + 1..=held.max(given);
+    let mut losses = history.losses.of_generations(old.first.id, generations);
+    expectation.losses || losses.any(|at| old.last_invoked < at && at < young.first_ended)
 }
 
 /// When the first request began that may have removed each task.
@@ -68,10 +122,4 @@ fn removals(history: &History) -> BTreeMap<&str, u64> {
         }
     }
     removals
-}
-
-/// The generation of an id: the upper 20 of the 64 bits of its sequence.
-fn generation(id: &str) -> Option<u64> {
-    let sequence = id.rsplit('/').next()?.parse::<u64>().ok()?;
-    Some(sequence >> 44)
 }

@@ -32,6 +32,17 @@ pub enum Kind {
     Unknown,
     /// A task ran (written by the task itself, outside of the cluster).
     Ran(Run),
+    /// A partition lost copies beyond what durability covers, and that was recorded (written by who watches the cluster).
+    Lost(Loss),
+}
+
+/// A recorded loss. What was true of the partition's older tasks may differ before and after it (DESIGN G5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The partition, as ids begin: `executor/partition`.
+    pub partition: String,
+    /// The generation that began with it.
+    pub generation: u64,
 }
 
 /// One run of a task.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::{Action, Event, Kind, Run, Sighting};
+use crate::losses::Losses;
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// Runs in order.
     pub runs: Vec<Run>,
+    /// Recorded losses.
+    pub losses: Losses,
 }
 
 impl History {
@@ -71,6 +74,10 @@ impl History {
                 }
                 Kind::Ran(run) => {
                     history.runs.push(run.clone());
+                    continue;
+                }
+                Kind::Lost(loss) => {
+                    history.losses.add(event.at, loss);
                     continue;
                 }
                 Kind::Ok(sighting) => End::Ok(sighting.clone()),

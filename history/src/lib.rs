@@ -12,6 +12,7 @@ pub mod event;
 pub mod fence;
 pub mod history;
 pub mod ledger;
+pub mod losses;
 pub mod lost;
 pub mod monotone;
 pub mod stable;
@@ -20,5 +21,6 @@ pub mod unique;
 
 pub use check::{Breach, Expectation, Report, check, check_with_window};
 pub use dedupe::KeyWindow;
-pub use event::{Action, Event, Kind, NOT_FROM_A_RUN, Run, Sighting};
+pub use event::{Action, Event, Kind, Loss, NOT_FROM_A_RUN, Run, Sighting};
 pub use history::{Acknowledged, End, History, Operation};
+pub use losses::Losses;

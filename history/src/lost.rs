@@ -31,7 +31,7 @@ pub fn check(history: &History, expectation: Expectation) -> Vec<Breach> {
             } => operation.invoked > *at,
             Sighting::Absent {
                 code: ErrorCode::DataLoss,
-            } => !expectation.losses,
+            } => !expectation.losses && *history.losses.lived_through(id, operation).end() == 0,
             _ => false,
         };
         if denied {

@@ -1,7 +1,8 @@
 //! Monotone: reads never go back, for nobody: pending, outcome, gone (DESIGN G12).
 //!
 //! A task is a register that is written once and then removed, so this sweep over time decides linearizability of its reads
-//! without any search.
+//! without any search. A recorded loss may take back what lies before it, and nothing else: an outcome with the task kept, a
+//! dispose with the outcome kept. It never makes a task one that nobody ever stored.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +52,7 @@ pub fn check(history: &History) -> Vec<Breach> {
     }
     views
         .into_iter()
-        .flat_map(|(id, views)| sweep(id, views))
+        .flat_map(|(id, views)| sweep(history, id, &views))
         .collect()
 }
 
@@ -87,32 +88,53 @@ fn done(operation: &Operation) -> Option<View<'_>> {
     })
 }
 
-/// At each begin: nothing shown may be behind what ended before.
-fn sweep(id: &str, views: Vec<View<'_>>) -> Vec<Breach> {
-    let mut ends: Vec<(u64, Stage)> = views
+/// How far a task was seen to be, by the number of losses that it had lived through at least.
+#[derive(Default)]
+struct Reached(BTreeMap<usize, Stage>);
+
+impl Reached {
+    fn raise(&mut self, lived: usize, leaves: Stage) {
+        let stage = self.0.entry(lived).or_insert(leaves);
+        *stage = leaves.max(*stage);
+    }
+
+    /// What a view must show that had lived through so many losses at most.
+    fn bound(&self, lived: usize) -> Stage {
+        let bound = self.0.range(lived..).map(|(_, stage)| *stage).max();
+        bound.unwrap_or(Stage::Denied)
+    }
+}
+
+/// At each begin: nothing shown may be behind what ended before, unless a loss may lie between.
+fn sweep(history: &History, id: &str, views: &[View<'_>]) -> Vec<Breach> {
+    let lived = |view: &View<'_>| history.losses.lived_through(id, view.operation);
+    let mut ends: Vec<(u64, usize, Stage)> = views
         .iter()
-        .map(|view| (view.operation.ended, view.leaves))
+        .map(|view| (view.operation.ended, *lived(view).start(), view.leaves))
         .collect();
     ends.sort_unstable();
     let mut begins: Vec<&View<'_>> = views.iter().filter(|view| view.shows.is_some()).collect();
     begins.sort_by_key(|view| view.operation.invoked);
     let mut breaches = Vec::new();
-    let mut reached = Stage::Denied;
+    let mut reached = Reached::default();
     let mut next = 0;
     for view in begins {
-        while let Some((ended, leaves)) = ends.get(next)
+        while let Some((ended, lived, leaves)) = ends.get(next)
             && *ended < view.operation.invoked
         {
-            reached = reached.max(*leaves);
+            reached.raise(*lived, *leaves);
             next += 1;
         }
-        if let Some(shows) = view.shows
-            && shows < reached
-        {
+        let Some(shows) = view.shows else {
+            continue;
+        };
+        let denied = shows == Stage::Denied;
+        let bound = reached.bound(if denied { 0 } else { *lived(view).end() });
+        if shows < bound {
             breaches.push(Breach {
                 checker: "Monotone",
                 detail: format!(
-                    "{id} was {reached:?} and operation {} shows it {shows:?}",
+                    "{id} was {bound:?} and operation {} shows it {shows:?}",
                     view.operation.number
                 ),
             });

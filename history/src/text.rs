@@ -2,7 +2,7 @@
 
 use ringhold_types::ErrorCode;
 
-use crate::event::{Action, Event, Kind, Run, Sighting};
+use crate::event::{Action, Event, Kind, Loss, Run, Sighting};
 
 /// A line that is no event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,11 @@ fn kind_fields(kind: &Kind) -> Vec<String> {
             run.term.to_string(),
             run.attempt.to_string(),
             run.value.to_string(),
+        ],
+        Kind::Lost(loss) => vec![
+            "lost".to_owned(),
+            loss.partition.clone(),
+            loss.generation.to_string(),
         ],
     }
 }
@@ -125,6 +130,10 @@ fn event(fields: &[&str]) -> Option<Event> {
                 term: term.parse().ok()?,
                 attempt: attempt.parse().ok()?,
                 value: value.parse().ok()?,
+            }),
+            ("lost", [partition, generation]) => Kind::Lost(Loss {
+                partition: (*partition).to_owned(),
+                generation: generation.parse().ok()?,
             }),
             _ => return None,
         },

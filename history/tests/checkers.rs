@@ -1,8 +1,8 @@
 //! Each checker against good and bad histories.
 
 use ringhold_history::{
-    Action, Event, Expectation, KeyWindow, Kind, NOT_FROM_A_RUN, Report, Run, Sighting, check,
-    check_with_window, text,
+    Action, Event, Expectation, KeyWindow, Kind, Loss, NOT_FROM_A_RUN, Report, Run, Sighting,
+    check, check_with_window, text,
 };
 use ringhold_types::ErrorCode;
 
@@ -58,6 +58,21 @@ impl Script {
             process: 0,
             operation: 0,
             kind: Kind::Ran(run),
+        });
+        self
+    }
+
+    /// The first partition loses copies, and another generation of it begins.
+    fn loses(mut self, at: u64, generation: u64) -> Self {
+        let loss = Loss {
+            partition: "e/0".to_owned(),
+            generation,
+        };
+        self.events.push(Event {
+            at,
+            process: 0,
+            operation: 0,
+            kind: Kind::Lost(loss),
         });
         self
     }
@@ -256,6 +271,124 @@ fn an_outcome_that_changes_is_found() {
     assert_eq!(script.found_by(), ["Stable"]);
 }
 
+/// A task's id in a generation of the first partition.
+fn id_in(generation: u64) -> String {
+    format!("e/0/{}", (generation << 44) + 1)
+}
+
+#[test]
+fn an_outcome_may_differ_on_the_two_sides_of_a_recorded_loss_and_on_neither() {
+    let ran = || Script::default().ran("e/0/1", 1, 5).ran("e/0/1", 2, 6);
+    let reads =
+        |script: Script, from: u64, value| script.reads(from, from + 10, "e/0/1", outcome(value));
+    let lost = |script: Script| script.loses(100, 1);
+    let across = reads(lost(reads(ran(), 0, 5)), 100, 6);
+    assert!(across.found_by().is_empty());
+    let before = lost(reads(reads(ran(), 0, 5), 90, 6));
+    assert_eq!(before.found_by(), ["Stable"], "both before");
+    let after = reads(reads(lost(ran()), 100, 5), 120, 6);
+    assert_eq!(after.found_by(), ["Stable"], "both after");
+    let back = reads(reads(lost(reads(ran(), 0, 5)), 100, 6), 120, 5);
+    assert_eq!(back.found_by(), ["Stable"], "there and back");
+}
+
+#[test]
+fn a_read_across_a_recorded_loss_shows_one_of_its_sides() {
+    let script = |value| {
+        Script::default()
+            .ran("e/0/1", 1, 5)
+            .ran("e/0/1", 2, 6)
+            .ran("e/0/1", 3, 7)
+            .reads(0, 10, "e/0/1", outcome(5))
+            .reads(20, 110, "e/0/1", outcome(value))
+            .loses(100, 1)
+            .reads(120, 130, "e/0/1", outcome(6))
+    };
+    assert!(script(5).found_by().is_empty());
+    assert!(script(6).found_by().is_empty());
+    assert_eq!(script(7).found_by(), ["Stable"]);
+}
+
+#[test]
+fn reads_may_go_back_over_a_recorded_loss_and_not_on_one_side_of_it() {
+    let ended = || {
+        Script::default()
+            .ran("e/0/1", 1, 5)
+            .reads(0, 10, "e/0/1", outcome(5))
+    };
+    let pending = |script: Script, from| script.reads(from, from + 10, "e/0/1", Sighting::Pending);
+    assert!(pending(ended().loses(100, 1), 100).found_by().is_empty());
+    assert!(
+        pending(ended().loses(100, 1), 95).found_by().is_empty(),
+        "it took effect after the loss, maybe"
+    );
+    assert_eq!(pending(ended(), 90).loses(100, 1).found_by(), ["Monotone"]);
+    let later = ended().loses(100, 1).reads(100, 110, "e/0/1", outcome(5));
+    assert_eq!(pending(later, 120).found_by(), ["Monotone"]);
+}
+
+#[test]
+fn a_recorded_loss_forgives_nothing_of_what_came_after_it_or_lies_elsewhere() {
+    for id in [id_in(1), id_in(2), "e/1/1".to_owned()] {
+        let script = Script::default()
+            .ran(&id, 1, 5)
+            .ran(&id, 2, 6)
+            .reads(0, 10, &id, outcome(5))
+            .loses(100, 1)
+            .reads(100, 110, &id, outcome(6))
+            .reads(120, 130, &id, Sighting::Pending)
+            .submits(140, 150, "k", &id, 1)
+            .reads(160, 170, &id, absent(ErrorCode::DataLoss));
+        assert_eq!(
+            script.found_by(),
+            ["NoAckLost", "Monotone", "Stable"],
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn a_stored_task_is_never_denied_also_after_a_recorded_loss() {
+    let script = Script::default()
+        .reads(0, 10, "e/0/1", Sighting::Pending)
+        .loses(100, 1)
+        .reads(100, 110, "e/0/1", absent(ErrorCode::NeverExisted));
+    assert_eq!(script.found_by(), ["Monotone"]);
+}
+
+#[test]
+fn data_loss_is_answered_after_a_recorded_loss_and_not_before() {
+    let script = |loss: u64| {
+        Script::default()
+            .submits(0, 10, "a", "e/0/1", 1)
+            .reads(20, 30, "e/0/1", absent(ErrorCode::DataLoss))
+            .loses(loss, 1)
+    };
+    assert!(script(25).found_by().is_empty());
+    assert_eq!(script(40).found_by(), ["NoAckLost"]);
+}
+
+#[test]
+fn a_key_is_stored_anew_once_for_each_recorded_loss_of_its_task() {
+    let submits = |script: Script, from: u64, generation| {
+        script.submits(from, from + 10, "a", &id_in(generation), 1)
+    };
+    let stored = || submits(Script::default(), 0, 0);
+    let anew = submits(stored().loses(100, 1), 100, 1);
+    assert!(anew.found_by().is_empty());
+    assert_eq!(
+        submits(stored(), 50, 1).loses(100, 1).found_by(),
+        ["Dedupe"],
+        "before the loss"
+    );
+    assert_eq!(submits(stored(), 50, 1).found_by(), ["Dedupe"], "no loss");
+    let kept = submits(submits(stored().loses(100, 1), 100, 0), 120, 1);
+    assert_eq!(kept.found_by(), ["Dedupe"], "it was kept over the loss");
+    let twice =
+        submits(stored().loses(100, 1), 100, 1).submits(120, 130, "a", "e/0/17592186044419", 1);
+    assert_eq!(twice.found_by(), ["Dedupe"], "twice after the loss");
+}
+
 #[test]
 fn a_result_of_no_run_or_of_another_tasks_run_is_found() {
     let none = Script::default().reads(0, 1, "e/0/1", outcome(5));
@@ -322,7 +455,8 @@ fn a_history_reads_back_from_its_lines() {
         )
         .asks(1, 2, Action::Other, Sighting::Pending)
         .reads(3, 4, "e/0/1", outcome(5))
-        .reads(5, 6, "e/0/1", absent(ErrorCode::Gone));
+        .reads(5, 6, "e/0/1", absent(ErrorCode::Gone))
+        .loses(7, 3);
     let lines: Vec<String> = script.events.iter().map(text::to_line).collect();
     assert!(lines.iter().all(|line| !line.contains('\n')));
     assert_eq!(text::from_text(&lines.join("\n")), Ok(script.events));

@@ -3,11 +3,10 @@
 use ringhold_history::Expectation;
 use ringhold_replica::RoleView;
 use ringhold_ringbuffer::Absence;
-use ringhold_types::{PartitionKey, Sequence};
+use ringhold_types::PartitionKey;
 
 use super::queue::Happening;
 use super::{HEALING, World, shown};
-use crate::coverage::Mark;
 use crate::plan::MILLISECOND;
 
 /// How often it is looked at whether all is well.
@@ -103,43 +102,11 @@ impl World {
         }
     }
 
-    /// What the clients saw fits together.
+    /// What the clients saw fits together, but for what recorded losses took.
     fn check_history(&mut self) {
-        let lost = self.coverage.count(Mark::Lost) > 0;
-        let expectation = Expectation {
-            losses: lost,
-            audited: false,
-        };
-        let report = ringhold_history::check(&self.history, expectation);
-        let mut breaches = report.breaches.into_iter();
-        // Outcomes, and that they were disposed, may be in what a recorded loss took.
-        let found = breaches.find(|it| {
-            !matches!(it.checker, "Stable" | "Monotone") || !self.outlived_a_loss(&it.detail)
-        });
-        if let Some(breach) = found {
+        let report = ringhold_history::check(&self.history, Expectation::default());
+        if let Some(breach) = report.breaches.into_iter().next() {
             self.violate(breach.checker, breach.detail);
-        }
-    }
-
-    /// Whether the id at the beginning of a text is of a generation that ended in a recorded loss. A task that was kept over it
-    /// runs again if its outcome was in what was lost, and may end otherwise; an outcome is there again if its dispose was.
-    fn outlived_a_loss(&self, text: &str) -> bool {
-        let id = text.split(' ').next().and_then(|id| id.rsplit_once('/'));
-        let Some((partition, sequence)) = id else {
-            return false;
-        };
-        let generation = sequence
-            .parse()
-            .map(|bits| Sequence::from_bits(bits).generation());
-        let named = |it: &&PartitionKey| it.to_string() == partition;
-        let configuration = self
-            .partitions
-            .iter()
-            .find(named)
-            .and_then(|key| self.control.cluster.configuration(*key));
-        match (generation, configuration) {
-            (Ok(generation), Some(now)) => generation < now.generation,
-            _ => false,
         }
     }
 

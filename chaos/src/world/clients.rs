@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ringhold_history::{Action, Event as Seen, Kind, NOT_FROM_A_RUN, Sighting};
 use ringhold_replica::{Asked, Event, Reply, Request, RequestToken, Submission};
 use ringhold_types::{
-    ErrorCode, FailureKind, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome, PartitionKey,
-    RequestId, Sequence, TaskCall, TaskLimits, TaskSpec, Tick, UnixMillis, WhenFull,
+    ErrorCode, FailureKind, Generation, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome,
+    PartitionKey, RequestId, Sequence, TaskCall, TaskLimits, TaskSpec, Tick, UnixMillis, WhenFull,
 };
 
 use super::World;
@@ -39,8 +39,8 @@ pub(crate) struct Open {
     pub(crate) request: Request,
     /// Whether the task was stored when it was asked.
     pub(crate) was_stored: bool,
-    /// Whether it had ended when it was asked.
-    pub(crate) had_ended: bool,
+    /// The generation in which it had ended when it was asked, if it had.
+    pub(crate) had_ended: Option<Generation>,
 }
 
 /// One operation of a client.
@@ -249,12 +249,12 @@ impl World {
         let to = doing.target;
         let sequence = sequence_of(&doing.request);
         let stored = sequence.and_then(|it| self.oracle.accepted(doing.partition, it));
-        let ended = sequence.and_then(|it| self.oracle.outcome(doing.partition, it));
+        let had_ended = sequence.and_then(|it| self.oracle.ended_in(doing.partition, it));
         let open = Open {
             partition: doing.partition,
             request: doing.request.clone(),
             was_stored: stored.is_some(),
-            had_ended: ended.is_some(),
+            had_ended,
         };
         self.open.insert(token, open);
         if let Some(delay) = self.delay() {
@@ -279,7 +279,7 @@ impl World {
             partition,
             request: request.clone(),
             was_stored: true,
-            had_ended: self.oracle.outcome(partition, sequence).is_some(),
+            had_ended: self.oracle.ended_in(partition, sequence),
         };
         self.open.insert(token, open);
         let question = Question {

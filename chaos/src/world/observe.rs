@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ringhold_history::{Kind, Loss};
 use ringhold_replica::{Effects, Replica, Reply, Request, RequestToken, RoleView, StartAttempt};
 use ringhold_ringbuffer::LogEntry;
 use ringhold_types::{
@@ -147,10 +148,10 @@ impl World {
                 Reply::Task(view) => view.entry.is_unfinished(),
                 _ => false,
             };
-            // With a recorded loss the outcome may have gone while the task was kept: it runs again.
+            // A loss recorded since then may have taken the outcome while the task was kept: it runs again.
             let configuration = self.control.cluster.configuration(partition);
-            let lost = configuration.is_some_and(|it| it.generation > sequence.generation());
-            if pending && open.had_ended && !lost {
+            let lost = configuration.is_some_and(|it| open.had_ended < Some(it.generation));
+            if pending && open.had_ended.is_some() && !lost {
                 self.violate(
                     "G12",
                     format!("{partition}/{sequence} had ended and is pending again"),
@@ -418,11 +419,24 @@ impl World {
             .any(|it| it.in_sync.iter().any(|seat| seat.member == member))
     }
 
+    /// What clients saw is judged by when a loss was recorded. Whoever answered before has ended by then, which is the proof
+    /// that a loss needs.
+    fn note_loss(&mut self, partition: PartitionKey) {
+        let now = self.control.cluster.configuration(partition);
+        let generation = now.map_or(0, |it| it.generation.0);
+        let loss = Loss {
+            partition: partition.to_string(),
+            generation,
+        };
+        self.note(usize::MAX, 0, Kind::Lost(loss));
+    }
+
     /// A generation ended: nobody who held it may still hold it (DESIGN G5).
     ///
     /// `recorded`: the only one left proposed it, because its own tail is cut and nobody is there to ask (PROTOCOL §5).
     pub(crate) fn generation_lost(&mut self, old: &Configuration, recorded: bool) {
         self.coverage.mark(Mark::Lost);
+        self.note_loss(old.partition);
         if recorded {
             let marked = |seat: &ReplicaId| {
                 let slot = self.slot_of(seat.member)?;
