@@ -1,7 +1,7 @@
 //! One member of a cluster: the async shell around the pure machines of `replica` and `control`.
 //!
-//! Start at [`Member`]; ARCHITECTURE.md has the map. Only `control` names openraft, only `rpc`, `peer`, `member` and two files
-//! of `control` name tonic, one file reads the clock, one file spawns tasks.
+//! Start at [`Member`]; ARCHITECTURE.md has the map. Only `control` names openraft, only `rpc` and `peer` speak gRPC, one file
+//! reads the clock, one file spawns tasks.
 
 pub mod clock;
 pub mod control;

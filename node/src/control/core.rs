@@ -16,10 +16,10 @@ use super::events::{ControlView, Publisher};
 use super::exchanges::Exchanges;
 use super::grants::Grants;
 use super::metadata::Identity;
-use super::peers::Peers;
 use super::raft;
 use super::types::{Metrics, Raft, member};
 use crate::clock::Clock;
+use crate::peer::control::Peers;
 
 /// The shared middle of the control plane.
 pub(crate) struct Core {

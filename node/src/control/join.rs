@@ -18,10 +18,10 @@ use super::bootstrap::{self, Answer, Answers, Asker, Standing, Step};
 use super::core::Core;
 use super::error::{Asked, ControlError, ProposeError};
 use super::namesake::Namesake;
-use super::peers::client_at;
 use super::propose;
 use super::types::member;
 use super::voters::voters_of;
+use crate::peer::control::client_at;
 
 /// How long a listed address may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -209,11 +209,8 @@ async fn ask(core: &Core, address: &str) -> Result<Answer, String> {
         name: core.info.name.clone(),
         address: core.info.peer_address.clone(),
     };
-    let answer = client
-        .discover(request)
-        .await
-        .map_err(|status| plain(&status))?
-        .into_inner();
+    let answer = client.discover(request).await;
+    let answer = answer.map_err(|error| error.to_string())?;
     let standing = match answer.standing() {
         wire::DiscoverStanding::NoCluster => Standing::NoCluster,
         wire::DiscoverStanding::Forming | wire::DiscoverStanding::Unspecified => Standing::Forming,
@@ -230,17 +227,6 @@ async fn ask(core: &Core, address: &str) -> Result<Answer, String> {
         standing,
         recorded: StartNonce(answer.recorded_start),
     })
-}
-
-/// The innermost reason of a failed call: "connection refused" rather than "transport error".
-fn plain(status: &tonic::Status) -> String {
-    let mut reason = status.message().to_owned();
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        reason = error.to_string();
-        source = error.source();
-    }
-    reason
 }
 
 /// Makes the cluster with this member as its only voter; the leader that it becomes gives the cluster its identity.
@@ -273,8 +259,8 @@ async fn ask_to_join(core: &Core, first: String) -> Result<Progress, ControlErro
             cluster_id: core.peers.cluster().map(cluster_bytes).unwrap_or_default(),
         };
         let answer = match tokio::time::timeout(JOIN_TIMEOUT, client.join(request)).await {
-            Ok(Ok(answer)) => answer.into_inner().result,
-            Ok(Err(status)) => return wait(format!("{address}: {}", plain(&status))),
+            Ok(Ok(answer)) => answer.result,
+            Ok(Err(error)) => return wait(format!("{address}: {error}")),
             Err(_) => return wait(format!("{address} did not add it in time")),
         };
         match answer {

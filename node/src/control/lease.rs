@@ -14,11 +14,11 @@ use ringhold_types::limits::HEARTBEAT;
 use ringhold_types::{ControlIndex, MemberId, StartNonce, Tick};
 use tokio::time::MissedTickBehavior;
 
-use super::beat::{self, BeatStream};
 use super::core::Core;
 use super::detector::{Verdict, Watched};
 use super::propose;
 use super::types::member;
+use crate::peer::control::{self, BeatStream};
 
 /// How long an answer to a heartbeat is waited for; a later one would grant a lease that is half over.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(3 * HEARTBEAT.0);
@@ -94,7 +94,7 @@ async fn beat(
         applied: core.view().index.0,
         address: core.info.peer_address.clone(),
     };
-    let exchange = beat::exchange(core, voter, open, request);
+    let exchange = control::exchange(&core.peers, voter, open, request);
     // No answer is what our missing lease and the detector are for.
     let Ok(Some((stream, answer))) = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await else {
         return (voter, None);

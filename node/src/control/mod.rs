@@ -1,11 +1,10 @@
 //! The control plane: cluster state under Raft, on every member (DESIGN §3.1). The only folder that names openraft.
 //!
-//! [`ControlPlane::new`] opens it, [`ControlPlane::raft_service`] goes onto the listener for peers, then
+//! [`ControlPlane::new`] opens it, [`ControlPlane::service`] goes onto the listener for peers, then
 //! [`ControlPlane::join`] finds or makes the cluster and records this process start. From then on [`ControlEvents`] carries
 //! what is applied. `bootstrap`, `detector`, `exchanges`, `grants` and `voters` are pure decisions; `join`, `lease` and `keeper` are the
 //! loops around them; `log_store`, `state_machine` and `network` are openraft's three sides.
 
-mod beat;
 mod bootstrap;
 mod codec;
 mod core;
@@ -22,7 +21,6 @@ mod log_store;
 mod metadata;
 mod namesake;
 mod network;
-mod peers;
 mod propose;
 mod raft;
 mod read_index;
@@ -39,7 +37,6 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use ringhold_control::{Command, MemberInfo, Response, StoreReport};
-use ringhold_proto::internal::raft_service_server::RaftServiceServer;
 use ringhold_storage::MetadataStore;
 use ringhold_types::{ClusterId, ControlIndex, MemberId, StartNonce};
 use tokio::sync::watch;
@@ -51,13 +48,13 @@ pub use service::ControlService;
 
 use self::core::{Core, Parts};
 use crate::clock::Clock;
+use crate::peer::control::Peers;
 use disk::Disk;
 use events::Publisher;
 use join::Wish;
 use log_store::LogStore;
 use metadata::{Batch, Metadata};
 use network::Network;
-use peers::Peers;
 use read_index::ReadIndex;
 use state_machine::StateMachine;
 use types::{Raft, member};
@@ -201,11 +198,11 @@ impl ControlPlane {
             .extend(loops);
     }
 
-    /// The service that other members call; mount it on the listener for peers before [`Self::join`], since members that
-    /// begin a cluster together ask each other.
+    /// What answers other members; to be served on the listener for peers before [`Self::join`], since members that begin a
+    /// cluster together ask each other.
     #[must_use]
-    pub fn raft_service(&self) -> RaftServiceServer<ControlService> {
-        ControlService::server(Arc::clone(&self.core))
+    pub fn service(&self) -> ControlService {
+        ControlService::new(Arc::clone(&self.core))
     }
 
     /// Finds or makes the cluster (PROTOCOL §6) and records this process start. Returns once that record is applied here,

@@ -15,11 +15,10 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use ringhold_proto::ConversionError;
 use ringhold_proto::internal as wire;
-use tonic::{Code, Status};
 
 use super::codec::{self, TransferAnswer};
-use super::peers::{Client, Lane, Peers};
 use super::types::{RaftTypes, Snapshot, Vote, member};
+use crate::peer::control::{CallError, ControlClient, Lane, Peers};
 
 /// How long an append with entries may take. openraft's own limit is one heartbeat, which a disk flush on a busy machine
 /// exceeds; liveness does not hang on it, since heartbeats go their own way.
@@ -81,7 +80,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn client(&self, lane: Lane) -> Result<Client, Failed> {
+    fn client(&self, lane: Lane) -> Result<ControlClient, Failed> {
         let client = self.peers.client(member(self.target), lane);
         client.map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
     }
@@ -95,11 +94,11 @@ impl Connection {
         &self,
         action: RPCTypes,
         timeout: Duration,
-        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+        call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, Failed> {
         match tokio::time::timeout(timeout, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(failed(&status)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(RPCError::Timeout(openraft::errors::Timeout {
                 action,
                 id: self.peers.own().0,
@@ -111,12 +110,11 @@ impl Connection {
 }
 
 /// A member that cannot be reached, or is another one by now, is asked again after a pause; anything else at once.
-fn failed(status: &Status) -> Failed {
-    match status.code() {
-        Code::Unavailable | Code::FailedPrecondition | Code::Unimplemented => {
-            RPCError::Unreachable(Unreachable::new(status))
-        }
-        _ => RPCError::Network(NetworkError::new(status)),
+fn failed(error: &CallError) -> Failed {
+    if error.is_unreachable() {
+        RPCError::Unreachable(Unreachable::new(error))
+    } else {
+        RPCError::Network(NetworkError::new(error))
     }
 }
 
@@ -181,7 +179,7 @@ impl RaftNetworkV2<RaftTypes> for Connection {
     ) -> Result<SnapshotResponse<RaftTypes>, StreamingError<RaftTypes>> {
         let mut client = self.client(Lane::Snapshot).map_err(streaming)?;
         let parts = snapshot_parts(self.envelope(), &vote, &snapshot);
-        let call = client.install_snapshot(tokio_stream::iter(parts));
+        let call = client.install_snapshot(parts);
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = self.within(RPCTypes::InstallSnapshot, option.soft_ttl(), call) => answer,

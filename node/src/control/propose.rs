@@ -7,12 +7,11 @@ use openraft::errors::{ClientWriteError, RaftError};
 use ringhold_control::{Cluster, Command, Response};
 use ringhold_proto::internal as wire;
 use ringhold_types::{ChangeKind, MemberId, Tick};
-use tonic::{Code, Status};
 
 use super::core::Core;
 use super::error::ProposeError;
-use super::peers::Lane;
 use super::types::{Proposal, member};
+use crate::peer::control::Lane;
 
 /// Commands that withhold leases and whose fate is not known yet, at most; operators send few, and each is retried.
 const FENCED_MAX: usize = 64;
@@ -172,8 +171,8 @@ async fn there(core: &Core, leader: MemberId, command: &Command, within: Duratio
         deadline_millis: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
     };
     let answer = match tokio::time::timeout(within, client.propose(request)).await {
-        Ok(Ok(answer)) => answer.into_inner(),
-        Ok(Err(status)) if was_not_taken(&status) => return Attempt::NotLeader(None),
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if error.was_not_taken() => return Attempt::NotLeader(None),
         Ok(Err(_)) | Err(_) => return Attempt::Unknown,
     };
     match answer.result {
@@ -189,24 +188,6 @@ async fn there(core: &Core, leader: MemberId, command: &Command, within: Duratio
         }
         Some(wire::propose_response::Result::Unknown(_)) | None => Attempt::Unknown,
     }
-}
-
-/// Whether the receiver certainly did not take the request: no connection, or refused at the door.
-fn was_not_taken(status: &Status) -> bool {
-    if matches!(
-        status.code(),
-        Code::FailedPrecondition | Code::InvalidArgument
-    ) {
-        return true;
-    }
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }
 
 /// A command that may end a partition's last copy takes effect only when no lease of the control plane can be left with its

@@ -14,8 +14,8 @@ use ringhold_types::{ControlIndex, MemberId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
-use super::peers::Lane;
 use super::types::member;
+use crate::peer::control::Lane;
 
 /// Questions that may wait for the next round; more wait to be queued, each no longer than its caller does.
 const QUESTIONS_QUEUED_MAX: usize = 4096;
@@ -116,7 +116,7 @@ async fn there(core: &Core, leader: MemberId) -> Round {
         deadline_millis: u64::try_from(ROUND_PATIENCE.as_millis()).unwrap_or(u64::MAX),
     };
     let answer = tokio::time::timeout(ROUND_PATIENCE, client.read_index(request)).await;
-    match answer.map(|answer| answer.map(|answer| answer.into_inner().result)) {
+    match answer.map(|answer| answer.map(|answer| answer.result)) {
         Ok(Ok(Some(wire::read_index_response::Result::Index(index)))) => {
             Round::Index(ControlIndex(index))
         }

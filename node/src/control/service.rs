@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,55 +13,50 @@ use ringhold_control::Command;
 use ringhold_proto::ConversionError;
 use ringhold_proto::convert::{cluster_bytes, cluster_from_bytes};
 use ringhold_proto::internal as wire;
-use ringhold_proto::internal::raft_service_server::{RaftService, RaftServiceServer};
 use ringhold_types::{MemberId, StartNonce};
-use tonic::{Request, Response, Status, Streaming};
 
 use super::codec;
 use super::core::Core;
-use super::peers::RAFT_MESSAGE_BYTES_MAX;
 use super::propose::{self, Attempt};
 use super::read_index::{self, Round};
 use super::types::{RaftTypes, Snapshot, SnapshotMeta, Vote, member};
 use super::{join, lease};
+use crate::peer::control::CallError;
 
 /// Longest that a forwarded proposal is worked on, whatever its sender asks.
 const PROPOSE_MAX: Duration = Duration::from_secs(60);
 /// Most bytes of a snapshot: about 200 for each of the million partitions that cluster state may have, and room to spare.
 const SNAPSHOT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-type HeartbeatAnswers =
-    Pin<Box<dyn Stream<Item = Result<wire::ControlHeartbeatResponse, Status>> + Send>>;
-type Answer<T> = Result<Response<T>, Status>;
+type Answer<T> = Result<T, CallError>;
 
-/// The service; mounted on the listener for peers.
+/// Answers other members. Cheap to clone; `peer` serves it on the listener for peers.
+#[derive(Clone)]
 pub struct ControlService {
     core: Arc<Core>,
 }
 
 impl ControlService {
-    /// The service as tonic mounts it.
-    pub(crate) fn server(core: Arc<Core>) -> RaftServiceServer<Self> {
-        RaftServiceServer::new(Self { core })
-            .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(RAFT_MESSAGE_BYTES_MAX)
+    /// Answers for this control plane.
+    pub(super) const fn new(core: Arc<Core>) -> Self {
+        Self { core }
     }
 
     /// Refuses everything once this member stops: connections may outlive the listener, and an answer is a sign of life.
-    fn check_running(&self) -> Result<(), Status> {
+    fn check_running(&self) -> Result<(), CallError> {
         if self.core.is_stopped() {
-            return Err(Status::unavailable("this member has stopped"));
+            return Err(CallError::Unavailable("this member has stopped".to_owned()));
         }
         Ok(())
     }
 
     /// Refuses what is meant for another member or comes from another cluster, and says which.
-    fn admit(&self, envelope: Option<wire::RaftEnvelope>) -> Result<MemberId, Status> {
+    fn admit(&self, envelope: Option<wire::RaftEnvelope>) -> Result<MemberId, CallError> {
         self.check_running()?;
-        let envelope = envelope.ok_or_else(|| Status::invalid_argument("no envelope"))?;
+        let envelope = envelope.ok_or_else(|| malformed("no envelope"))?;
         let own = self.core.own();
         if envelope.to != own.0 {
-            return Err(Status::failed_precondition(format!(
+            return Err(CallError::Refused(format!(
                 "this is member {own}, not {}",
                 member(envelope.to)
             )));
@@ -70,9 +64,9 @@ impl ControlService {
         if let Some(ours) = self.core.peers.cluster()
             && !envelope.cluster_id.is_empty()
         {
-            let theirs = cluster_from_bytes(&envelope.cluster_id).map_err(|e| malformed(&e))?;
+            let theirs = cluster_from_bytes(&envelope.cluster_id)?;
             if theirs != ours {
-                return Err(Status::failed_precondition(format!(
+                return Err(CallError::Refused(format!(
                     "WRONG_CLUSTER: this member belongs to cluster {ours}, the request to {theirs}"
                 )));
             }
@@ -83,16 +77,15 @@ impl ControlService {
     /// Both kinds of votes: the same messages around another call.
     async fn voted<F>(
         &self,
-        request: Request<wire::VoteRequest>,
+        mut request: wire::VoteRequest,
         call: impl FnOnce(VoteRequest<RaftTypes>) -> F,
     ) -> Answer<wire::VoteResponse>
     where
         F: Future<Output = Result<VoteResponse<RaftTypes>, RaftError<RaftTypes>>>,
     {
-        let mut request = request.into_inner();
         self.admit(request.envelope.take())?;
         let answer = passed(codec::vote_request_from_wire(request), call).await?;
-        Ok(Response::new(codec::vote_answer_to_wire(&answer)))
+        Ok(codec::vote_answer_to_wire(&answer))
     }
 }
 
@@ -100,56 +93,54 @@ impl ControlService {
 async fn passed<Q, A, F>(
     request: Result<Q, ConversionError>,
     call: impl FnOnce(Q) -> F,
-) -> Result<A, Status>
+) -> Result<A, CallError>
 where
     F: Future<Output = Result<A, RaftError<RaftTypes>>>,
 {
-    let request = request.map_err(|error| malformed(&error))?;
-    call(request).await.map_err(|error| refused(&error))
+    call(request?).await.map_err(|error| failed(&error))
 }
 
-fn malformed(error: &ConversionError) -> Status {
-    Status::invalid_argument(error.to_string())
+fn malformed(reason: impl Into<String>) -> CallError {
+    CallError::Malformed(reason.into())
 }
 
-fn refused(error: &RaftError<RaftTypes>) -> Status {
-    Status::internal(error.to_string())
+fn failed(error: &RaftError<RaftTypes>) -> CallError {
+    CallError::Failed(error.to_string())
 }
 
-fn stopped(error: &Fatal<RaftTypes>) -> Status {
-    Status::unavailable(error.to_string())
+fn stopped(error: &Fatal<RaftTypes>) -> CallError {
+    CallError::Unavailable(error.to_string())
 }
 
-#[tonic::async_trait]
-impl RaftService for ControlService {
-    async fn append_entries(
+/// One function for each call; what each asks and answers, `internal.proto` says.
+impl ControlService {
+    pub(crate) async fn append_entries(
         &self,
-        request: Request<wire::AppendEntriesRequest>,
+        mut request: wire::AppendEntriesRequest,
     ) -> Answer<wire::AppendEntriesResponse> {
-        let mut request = request.into_inner();
         self.admit(request.envelope.take())?;
         let call = |append| self.core.raft.append_entries(append);
         let answer = passed(codec::append_from_wire(request), call).await?;
-        Ok(Response::new(codec::append_answer_to_wire(&answer)))
+        Ok(codec::append_answer_to_wire(&answer))
     }
 
-    async fn vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
+    pub(crate) async fn vote(&self, request: wire::VoteRequest) -> Answer<wire::VoteResponse> {
         self.voted(request, |vote| self.core.raft.vote(vote)).await
     }
 
-    async fn pre_vote(&self, request: Request<wire::VoteRequest>) -> Answer<wire::VoteResponse> {
+    pub(crate) async fn pre_vote(&self, request: wire::VoteRequest) -> Answer<wire::VoteResponse> {
         let call = |vote| self.core.raft.pre_vote(vote);
         self.voted(request, call).await
     }
 
-    async fn install_snapshot(
+    pub(crate) async fn install_snapshot(
         &self,
-        request: Request<Streaming<wire::InstallSnapshotRequest>>,
+        parts: impl Stream<Item = Answer<wire::InstallSnapshotRequest>> + Send,
     ) -> Answer<wire::InstallSnapshotResponse> {
-        let mut parts = request.into_inner();
-        let first = parts.message().await?;
+        let mut parts = std::pin::pin!(parts);
+        let first = parts.next().await.transpose()?;
         let header = first.and_then(|first| first.header);
-        let mut header = header.ok_or_else(|| Status::invalid_argument("no header"))?;
+        let mut header = header.ok_or_else(|| malformed("no header"))?;
         self.admit(header.envelope.take())?;
         let (vote, meta, bytes) = snapshot_header(header)?;
         let state = collect(&mut parts, bytes).await?;
@@ -159,84 +150,63 @@ impl RaftService for ControlService {
         };
         let installed = self.core.raft.install_full_snapshot(vote, snapshot).await;
         let answer = installed.map_err(|error| stopped(&error))?;
-        Ok(Response::new(wire::InstallSnapshotResponse {
+        Ok(wire::InstallSnapshotResponse {
             vote: Some(codec::vote_to_wire(&answer.vote)),
-        }))
+        })
     }
 
-    async fn transfer_leader(
+    pub(crate) async fn transfer_leader(
         &self,
-        request: Request<wire::TransferLeaderRequest>,
+        mut request: wire::TransferLeaderRequest,
     ) -> Answer<wire::TransferLeaderResponse> {
-        let mut request = request.into_inner();
         self.admit(request.envelope.take())?;
-        let transfer = codec::transfer_from_wire(request).map_err(|error| malformed(&error))?;
+        let transfer = codec::transfer_from_wire(request)?;
         let handled = self.core.raft.handle_transfer_leader(transfer).await;
         let answer = handled.map_err(|error| stopped(&error))?;
-        Ok(Response::new(codec::transfer_answer_to_wire(&answer)))
+        Ok(codec::transfer_answer_to_wire(&answer))
     }
 
-    async fn propose(
+    pub(crate) async fn propose(
         &self,
-        request: Request<wire::ProposeRequest>,
+        request: wire::ProposeRequest,
     ) -> Answer<wire::ProposeResponse> {
         use wire::propose_response::Result as Outcome;
-        let request = request.into_inner();
         self.admit(request.envelope)?;
-        let command = request
-            .command
-            .ok_or_else(|| Status::invalid_argument("no command"))?;
-        let command = Command::try_from(command).map_err(|error| malformed(&error))?;
+        let command = request.command.ok_or_else(|| malformed("no command"))?;
+        let command = Command::try_from(command)?;
         let within = Duration::from_millis(request.deadline_millis).min(PROPOSE_MAX);
         let result = match propose::here(&self.core, command, within).await {
             Attempt::Answered(response) => Outcome::Response((&response).into()),
             Attempt::NotLeader(leader) => Outcome::NotLeader(self.hint(leader)),
             Attempt::Unknown => Outcome::Unknown(wire::RaftDone {}),
-            Attempt::Fatal(reason) => return Err(Status::unavailable(reason)),
+            Attempt::Fatal(reason) => return Err(CallError::Unavailable(reason)),
         };
-        Ok(Response::new(wire::ProposeResponse {
+        Ok(wire::ProposeResponse {
             result: Some(result),
-        }))
+        })
     }
 
-    async fn read_index(
+    pub(crate) async fn read_index(
         &self,
-        request: Request<wire::ReadIndexRequest>,
+        request: wire::ReadIndexRequest,
     ) -> Answer<wire::ReadIndexResponse> {
         use wire::read_index_response::Result as Outcome;
-        let request = request.into_inner();
         self.admit(request.envelope)?;
         let within = Duration::from_millis(request.deadline_millis).min(PROPOSE_MAX);
         let result = match read_index::here(&self.core, within).await {
             Round::Index(index) => Outcome::Index(index.0),
             Round::NotLeader(leader) => Outcome::NotLeader(self.hint(leader)),
         };
-        Ok(Response::new(wire::ReadIndexResponse {
+        Ok(wire::ReadIndexResponse {
             result: Some(result),
-        }))
+        })
     }
 
-    type HeartbeatsStream = HeartbeatAnswers;
-
-    async fn heartbeats(
+    pub(crate) fn discover(
         &self,
-        request: Request<Streaming<wire::ControlHeartbeatRequest>>,
-    ) -> Answer<HeartbeatAnswers> {
-        let service = Self {
-            core: Arc::clone(&self.core),
-        };
-        let requests = request.into_inner();
-        // The first refusal ends the stream.
-        let answers = requests.map(move |request| service.heartbeat(request?));
-        Ok(Response::new(Box::pin(answers)))
-    }
-
-    async fn discover(
-        &self,
-        request: Request<wire::DiscoverRequest>,
+        request: wire::DiscoverRequest,
     ) -> Answer<wire::DiscoverResponse> {
         self.check_running()?;
-        let request = request.into_inner();
         let own = &self.core.info;
         let cluster = self.core.peers.cluster();
         let view = self.core.view();
@@ -252,7 +222,7 @@ impl RaftService for ControlService {
             None if self.core.is_forming() => wire::DiscoverStanding::Forming,
             None => wire::DiscoverStanding::NoCluster,
         };
-        Ok(Response::new(wire::DiscoverResponse {
+        Ok(wire::DiscoverResponse {
             member: own.id.0,
             name: own.name.clone(),
             address: own.peer_address.clone(),
@@ -261,30 +231,29 @@ impl RaftService for ControlService {
             cluster_id: cluster.map(cluster_bytes).unwrap_or_default(),
             leader: Some(self.hint(self.core.leader())),
             recorded_start: record.map_or(0, |record| record.start.0),
-        }))
+        })
     }
 
-    async fn join(&self, request: Request<wire::JoinRequest>) -> Answer<wire::JoinResponse> {
+    pub(crate) async fn join(&self, request: wire::JoinRequest) -> Answer<wire::JoinResponse> {
         use wire::join_response::Result as Outcome;
         self.check_running()?;
-        let request = request.into_inner();
         let result = match join::admit(&self.core, &request).await {
             Ok(join::Admitted::Cluster(cluster)) => Outcome::ClusterId(cluster_bytes(cluster)),
             Ok(join::Admitted::NotLeader(leader)) => Outcome::NotLeader(self.hint(leader)),
             Err(reason) => Outcome::Refused(reason),
         };
-        Ok(Response::new(wire::JoinResponse {
+        Ok(wire::JoinResponse {
             result: Some(result),
-        }))
+        })
     }
 }
 
 impl ControlService {
     /// A sign of life, and its answer.
-    fn heartbeat(
+    pub(crate) fn heartbeat(
         &self,
         mut request: wire::ControlHeartbeatRequest,
-    ) -> Result<wire::ControlHeartbeatResponse, Status> {
+    ) -> Result<wire::ControlHeartbeatResponse, CallError> {
         let from = self.admit(request.envelope.take())?;
         let start = StartNonce(request.start);
         let now = self.core.clock.now();
@@ -320,30 +289,30 @@ impl ControlService {
 
 fn snapshot_header(
     header: wire::InstallSnapshotHeader,
-) -> Result<(Vote, SnapshotMeta, u64), Status> {
-    let vote = codec::vote_from_wire(header.vote).map_err(|error| malformed(&error))?;
-    let meta = codec::meta_from_wire(header.meta).map_err(|error| malformed(&error))?;
+) -> Result<(Vote, SnapshotMeta, u64), CallError> {
+    let vote = codec::vote_from_wire(header.vote)?;
+    let meta = codec::meta_from_wire(header.meta)?;
     if header.bytes > SNAPSHOT_BYTES_MAX {
-        return Err(Status::invalid_argument("the snapshot is too large"));
+        return Err(malformed("the snapshot is too large"));
     }
     Ok((vote, meta, header.bytes))
 }
 
 /// All parts as one; exactly as many bytes as announced.
 async fn collect(
-    parts: &mut Streaming<wire::InstallSnapshotRequest>,
+    parts: &mut (impl Stream<Item = Answer<wire::InstallSnapshotRequest>> + Unpin),
     bytes: u64,
-) -> Result<Bytes, Status> {
+) -> Result<Bytes, CallError> {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut state = BytesMut::new();
-    while let Some(next) = parts.message().await? {
+    while let Some(next) = parts.next().await.transpose()? {
         state.extend_from_slice(&next.part);
         if state.len() > bytes {
             break;
         }
     }
     if state.len() != bytes {
-        return Err(Status::invalid_argument(format!(
+        return Err(malformed(format!(
             "{} bytes of a snapshot of {bytes} arrived",
             state.len()
         )));

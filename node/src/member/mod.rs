@@ -5,9 +5,9 @@ mod disk;
 mod ending;
 mod error;
 mod executor;
+mod listeners;
 mod memory;
 mod runtimes;
-mod servers;
 mod start;
 mod stop;
 mod store;
@@ -26,8 +26,8 @@ pub use templates::{Resolve, Templates};
 use crate::control::ControlPlane;
 use crate::execution::Execution;
 use crate::partition::DriverHandle;
+use crate::rpc::Servers;
 pub(crate) use ending::Ended;
-use servers::Servers;
 
 /// A running member.
 ///

@@ -7,21 +7,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ringhold_control::{Command, MemberInfo, Response, StoreReport};
-use ringhold_proto::internal::peer_service_server::PeerServiceServer;
 use ringhold_storage::{DataDirectory, DirectoryExpectation, RedbStore};
-use ringhold_types::{ClusterId, ExecutorConfig, MemberId, StartNonce, limits};
+use ringhold_types::{ClusterId, ExecutorConfig, MemberId, StartNonce};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tonic::service::Routes;
 
 use super::disk::{Home, ScratchDirectory, random_number};
 use super::ending::{Ended, Ending};
+use super::listeners::{Addresses, Listeners};
 use super::memory;
 use super::runtimes::Runtimes;
-use super::servers::{
-    Addresses, Listeners, Servers, ServersOptions, Serving, serve_pages, serve_peers,
-};
 use super::store::{self, OpenedLog};
 use super::{Member, MemberBuilder, StartError};
 use crate::clock::Clock;
@@ -30,7 +26,7 @@ use crate::execution::{Execution, ExecutionOptions, HandlerRegistry, MemberEnvir
 use crate::http::Readiness;
 use crate::partition::{Committer, Driver, DriverHandle, DriverOptions};
 use crate::peer::{Links, PeerIdentity, PeerServiceImpl};
-use crate::rpc::{Api, ApiOptions};
+use crate::rpc::{Api, ApiOptions, Servers, ServersOptions, Serving, serve_pages, serve_peers};
 use crate::spawn;
 
 /// Feature level of this version.
@@ -103,10 +99,8 @@ async fn start_inside(
     let peers = serve_peers(
         &runtimes.control(),
         listeners.peer,
-        Routes::new(control.raft_service()).add_service(
-            PeerServiceServer::new(peer_service)
-                .max_decoding_message_size(limits::MESSAGE_BYTES_MAX * 4),
-        ),
+        control.service(),
+        peer_service,
     );
     let cluster = join(&runtimes.control(), &control, &mut ground).await?;
     let running = start_driver(
@@ -361,6 +355,7 @@ async fn finish(
     );
     let servers = Servers::start(ServersOptions {
         client: front.client,
+        client_address: front.addresses.client,
         http: front.http,
         http_address: front.addresses.http,
         peers: front.peers,

@@ -8,11 +8,13 @@ mod executor;
 mod forward;
 mod materialise;
 mod operation;
+mod servers;
 
 pub use api::{Api, ApiOptions};
 pub use cluster::ClusterServiceImpl;
 pub use creation::ExecutorTemplates;
 pub use executor::ExecutorServiceImpl;
+pub(crate) use servers::{Servers, ServersOptions, Serving, serve_pages, serve_peers};
 
 use ringhold_proto::ApiError;
 use ringhold_types::ErrorCode;

@@ -1,6 +1,6 @@
 //! Control planes for tests: each with its directory, its listener and a reader of its events.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ringhold_control::{Changes, MemberInfo, StoreReport};
@@ -8,11 +8,13 @@ use ringhold_storage::{MetadataStore, RedbStore};
 use ringhold_types::{ClusterId, ControlIndex, MemberId, StartNonce, Tick};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::clock::Clock;
 use crate::control::{ControlError, ControlEvent, ControlEvents, ControlOptions, ControlPlane};
+use crate::peer::{PeerIdentity, PeerServiceImpl};
+use crate::rpc::{Serving, serve_peers};
 
 /// Longest that anything may take on a busy machine; nothing is asserted by waiting this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +47,7 @@ pub(super) struct Running {
     pub(super) id: MemberId,
     pub(super) fresh: StartNonce,
     pub(super) log: Arc<Mutex<Log>>,
-    server: JoinHandle<()>,
+    server: Serving,
     reader: JoinHandle<()>,
 }
 
@@ -120,12 +122,14 @@ pub(super) async fn open_on(store: Arc<dyn MetadataStore>, place: Place, plan: &
     };
     let (plane, events) = ControlPlane::new(options).await.expect("opens");
     let listener = TcpListener::from_std(place.listener).expect("listens");
-    let serving = tonic::transport::Server::builder()
-        .add_service(plane.raft_service())
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    let server = crate::spawn::task("test-server", async move {
-        serving.await.expect("serves");
-    });
+    // No replicas here: streams of other members would be told that this one has not joined.
+    let identity = PeerIdentity {
+        cluster: OnceLock::new(),
+        member: MemberId(plan.id),
+        start: StartNonce(plan.fresh),
+    };
+    let exchange = PeerServiceImpl::new(Arc::new(identity), Arc::default());
+    let server = serve_peers(&Handle::current(), listener, plane.service(), exchange);
     let log = Arc::new(Mutex::new(Log::default()));
     let reader = crate::spawn::task("test-reader", read(events, Arc::clone(&log)));
     let id = MemberId(plan.id);
@@ -153,17 +157,15 @@ async fn read(mut events: ControlEvents, log: Arc<Mutex<Log>>) {
 impl Running {
     /// Ends it as a crash does: nobody is told, connections break.
     pub(super) async fn crash(self) {
-        self.server.abort();
+        self.server.crash().await;
         self.plane.halt().await;
-        let _ = self.server.await;
         self.reader.abort();
     }
 
     /// Stops it in good order.
     pub(super) async fn stop(self) {
         self.plane.stop().await;
-        self.server.abort();
-        let _ = self.server.await;
+        self.server.crash().await;
         self.reader.await.expect("the events end");
     }
 

@@ -1,4 +1,4 @@
-//! The member's three ports: clients, peers, HTTP.
+//! What is served on the member's three ports: clients, peers, HTTP.
 
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::server::NamedService;
-use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::ending::Ended;
-use super::{MemberBuilder, StartError};
+use super::{Api, ClusterServiceImpl, ExecutorServiceImpl};
+use crate::control::ControlService;
 use crate::http::{self, Pages, Readiness};
-use crate::rpc::{Api, ClusterServiceImpl, ExecutorServiceImpl};
+use crate::member::Ended;
+use crate::peer::{self, PeerServiceImpl};
 use crate::spawn;
 
 /// Silence on a client's connection after which it is pinged, and the time it has to answer: waiters of clients that
@@ -33,87 +33,20 @@ const WHOLE_MEMBER: &str = "";
 /// Calls open at once on one connection; SDKs park thousands of retrieves on one.
 const CALLS_PER_CONNECTION_MAX: u32 = 100_000;
 
-/// Bound ports that nothing is served on yet.
-pub(super) struct Listeners {
-    pub(super) client: TcpListener,
-    pub(super) peer: TcpListener,
-    pub(super) http: TcpListener,
-}
-
-/// The addresses that the ports have in the end, of which the system may have picked some.
-#[derive(Clone, Copy)]
-pub(super) struct Addresses {
-    pub(super) client: SocketAddr,
-    pub(super) peer: SocketAddr,
-    pub(super) http: SocketAddr,
-}
-
-impl Listeners {
-    /// Where they are.
-    pub(super) fn addresses(&self) -> Addresses {
-        Addresses {
-            client: address_of(&self.client),
-            peer: address_of(&self.peer),
-            http: address_of(&self.http),
-        }
-    }
-
-    /// Binds the three addresses of a builder, unless it brings a bound socket.
-    pub(super) async fn bind(builder: &mut MemberBuilder) -> Result<Self, StartError> {
-        Ok(Self {
-            client: match builder.client_listener.take() {
-                Some(bound) => serve_on("client-address", bound)?,
-                None => bind("client-address", &builder.client_address).await?,
-            },
-            peer: match builder.peer_listener.take() {
-                Some(bound) => serve_on("peer-address", bound)?,
-                None => bind("peer-address", &builder.peer_address).await?,
-            },
-            http: bind("http-address", &builder.http_address).await?,
-        })
-    }
-}
-
-async fn bind(setting: &'static str, address: &str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind {
-            setting,
-            address: address.to_owned(),
-            source,
-        })
-}
-
-fn serve_on(
-    setting: &'static str,
-    bound: std::net::TcpListener,
-) -> Result<TcpListener, StartError> {
-    let address = bound.local_addr().map(|it| it.to_string());
-    let listener = bound.set_nonblocking(true);
-    let listener = listener.and_then(|()| TcpListener::from_std(bound));
-    listener.map_err(|source| StartError::Bind {
-        setting,
-        address: address.unwrap_or_default(),
-        source,
-    })
-}
-
-/// The address that a listener has in the end, which the system may have picked.
-fn address_of(listener: &TcpListener) -> SocketAddr {
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-}
-
-/// Serves members, on a runtime of their own.
-pub(super) fn serve_peers(runtime: &Handle, listener: TcpListener, routes: Routes) -> Serving {
+/// Serves members, on a runtime of their own: what they ask of the control plane, and their replicas' streams.
+pub(crate) fn serve_peers(
+    runtime: &Handle,
+    listener: TcpListener,
+    control: ControlService,
+    exchange: PeerServiceImpl,
+) -> Serving {
     let _inside = runtime.enter();
     let (stop, stopped) = watch::channel(false);
     let server = Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
-        .add_routes(routes)
+        .add_routes(peer::routes(control, exchange))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), until(stopped));
     Serving {
         stop,
@@ -122,9 +55,18 @@ pub(super) fn serve_peers(runtime: &Handle, listener: TcpListener, routes: Route
 }
 
 /// Something that is being served.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+#[cfg(test)]
+impl Serving {
+    /// Ends it as a crash does; returns once its port is free.
+    pub(crate) async fn crash(mut self) {
+        self.task.abort();
+        let _aborted = (&mut self.task).await;
+    }
 }
 
 impl Drop for Serving {
@@ -148,34 +90,34 @@ async fn logged<E: std::fmt::Display>(
 }
 
 /// Everything that is served, with the addresses.
-pub(super) struct Servers {
-    pub(super) client_address: SocketAddr,
-    pub(super) peer_address: SocketAddr,
-    pub(super) http_address: SocketAddr,
-    pub(super) readiness: Arc<Readiness>,
+pub(crate) struct Servers {
+    pub(crate) client_address: SocketAddr,
+    pub(crate) peer_address: SocketAddr,
+    pub(crate) http_address: SocketAddr,
+    pub(crate) readiness: Arc<Readiness>,
     clients: Serving,
     peers: Serving,
     http: Serving,
 }
 
 /// What [`Servers::start`] needs.
-pub(super) struct ServersOptions {
-    pub(super) client: TcpListener,
-    pub(super) http: Serving,
-    pub(super) http_address: SocketAddr,
-    pub(super) peers: Serving,
-    pub(super) peer_address: SocketAddr,
-    pub(super) api: Api,
-    pub(super) readiness: Arc<Readiness>,
-    pub(super) ended: watch::Receiver<Ended>,
+pub(crate) struct ServersOptions {
+    pub(crate) client: TcpListener,
+    pub(crate) client_address: SocketAddr,
+    pub(crate) http: Serving,
+    pub(crate) http_address: SocketAddr,
+    pub(crate) peers: Serving,
+    pub(crate) peer_address: SocketAddr,
+    pub(crate) api: Api,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) ended: watch::Receiver<Ended>,
 }
 
 impl Servers {
     /// Serves clients; members and pages are served already.
-    pub(super) async fn start(options: ServersOptions) -> Self {
-        let client_address = address_of(&options.client);
+    pub(crate) async fn start(options: ServersOptions) -> Self {
         Self {
-            client_address,
+            client_address: options.client_address,
             peer_address: options.peer_address,
             http_address: options.http_address,
             readiness: options.readiness,
@@ -186,7 +128,7 @@ impl Servers {
     }
 
     /// Ends calls: new ones are refused, open ones have `grace` to end.
-    pub(super) async fn stop_calls(&mut self, grace: Duration) {
+    pub(crate) async fn stop_calls(&mut self, grace: Duration) {
         self.clients.stop.send_replace(true);
         if tokio::time::timeout(grace, &mut self.clients.task)
             .await
@@ -197,7 +139,7 @@ impl Servers {
     }
 
     /// Ends the peers' port and the pages.
-    pub(super) fn stop_peers(&self) {
+    pub(crate) fn stop_peers(&self) {
         self.http.stop.send_replace(true);
         self.peers.stop.send_replace(true);
         self.peers.task.abort();
@@ -265,7 +207,7 @@ async fn tell_of_failure(health: HealthReporter, mut ended: watch::Receiver<Ende
 }
 
 /// Serves the pages, from the first moment on: a member that waits says there why.
-pub(super) fn serve_pages(listener: TcpListener, readiness: Arc<Readiness>) -> Serving {
+pub(crate) fn serve_pages(listener: TcpListener, readiness: Arc<Readiness>) -> Serving {
     let pages = Pages { readiness };
     let (stop, stopped) = watch::channel(false);
     let server = axum::serve(listener, http::router(pages)).with_graceful_shutdown(until(stopped));

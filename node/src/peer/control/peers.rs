@@ -6,25 +6,16 @@ use std::time::Duration;
 
 use ringhold_proto::convert::cluster_bytes;
 use ringhold_proto::internal as wire;
-use ringhold_proto::internal::raft_service_client::RaftServiceClient;
 use ringhold_types::{ClusterId, MemberId};
 use tonic::transport::{Channel, Endpoint};
+
+use super::client::ControlClient;
 
 /// How long a connection may take to open; a member that is there answers within a fraction of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a connection on which something is awaited is probed, and how long the answer may take: a host that vanished
 /// without a word is noticed after both, and the next call connects anew.
 const PROBE: Duration = Duration::from_secs(1);
-/// Most bytes of one message: a full append of [`super::raft::PAYLOAD_ENTRIES_MAX`] of the largest commands (about 200 KiB,
-/// materialising all 65 536 partitions of an executor).
-pub(crate) const RAFT_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// A client of a member's Raft service.
-pub(crate) type Client = RaftServiceClient<Channel>;
-
-/// What a member answers on a stream.
-pub(crate) type Answers<T> = tonic::Streaming<T>;
-
 /// Connections are kept apart, so that a heartbeat never waits behind a large append or a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
@@ -130,7 +121,7 @@ impl Peers {
     }
 
     /// A client of a member; opens nothing by itself.
-    pub(crate) fn client(&self, member: MemberId, lane: Lane) -> Result<Client, NoAddress> {
+    pub(crate) fn client(&self, member: MemberId, lane: Lane) -> Result<ControlClient, NoAddress> {
         let mut known = self.known();
         let address = known
             .addresses
@@ -140,25 +131,19 @@ impl Peers {
         if let Some((former, channel)) = known.channels.get(&(member, lane))
             && *former == address
         {
-            return Ok(client(channel.clone()));
+            return Ok(ControlClient::new(channel.clone()));
         }
         let channel = endpoint(&address)?.connect_lazy();
         known
             .channels
             .insert((member, lane), (address, channel.clone()));
-        Ok(client(channel))
+        Ok(ControlClient::new(channel))
     }
 }
 
 /// A client of whoever is at an address; for discovery, before it is known who that is.
-pub(crate) fn client_at(address: &str) -> Result<Client, NoAddress> {
-    Ok(client(endpoint(address)?.connect_lazy()))
-}
-
-fn client(channel: Channel) -> Client {
-    RaftServiceClient::new(channel)
-        .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(RAFT_MESSAGE_BYTES_MAX)
+pub(crate) fn client_at(address: &str) -> Result<ControlClient, NoAddress> {
+    Ok(ControlClient::new(endpoint(address)?.connect_lazy()))
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, NoAddress> {

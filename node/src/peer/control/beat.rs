@@ -5,30 +5,30 @@ use ringhold_proto::internal::{ControlHeartbeatRequest, ControlHeartbeatResponse
 use ringhold_types::MemberId;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 
-use super::core::Core;
-use super::peers::{Answers, Lane};
+use super::peers::{Lane, Peers};
 
 /// One heartbeat is under way at a time.
 const QUEUED_MAX: usize = 1;
 
 /// An open stream; dropping it ends it.
-pub(super) struct BeatStream {
+pub(crate) struct BeatStream {
     requests: mpsc::Sender<ControlHeartbeatRequest>,
-    answers: Answers<ControlHeartbeatResponse>,
+    answers: Streaming<ControlHeartbeatResponse>,
 }
 
 /// Sends a heartbeat on the stream that is open, or on a new one, and waits for its answer. `None` if that came to nothing:
 /// the next one begins anew.
-pub(super) async fn exchange(
-    core: &Core,
+pub(crate) async fn exchange(
+    peers: &Peers,
     voter: MemberId,
     open: Option<BeatStream>,
     request: ControlHeartbeatRequest,
 ) -> Option<(BeatStream, ControlHeartbeatResponse)> {
     let mut stream = match open {
         Some(stream) => stream,
-        None => BeatStream::open(core, voter).await?,
+        None => BeatStream::open(peers, voter).await?,
     };
     stream.requests.send(request).await.ok()?;
     let answer = stream.answers.message().await.ok()??;
@@ -36,16 +36,11 @@ pub(super) async fn exchange(
 }
 
 impl BeatStream {
-    async fn open(core: &Core, voter: MemberId) -> Option<Self> {
-        let mut client = core.peers.client(voter, Lane::Beat).ok()?;
+    async fn open(peers: &Peers, voter: MemberId) -> Option<Self> {
+        let mut client = peers.client(voter, Lane::Beat).ok()?;
         let (requests, outgoing) = mpsc::channel(QUEUED_MAX);
-        let answers = client
-            .heartbeats(ReceiverStream::new(outgoing))
-            .await
-            .ok()?;
-        Some(Self {
-            requests,
-            answers: answers.into_inner(),
-        })
+        let answers = client.heartbeats(ReceiverStream::new(outgoing)).await;
+        let answers = answers.ok()?;
+        Some(Self { requests, answers })
     }
 }
