@@ -2,6 +2,7 @@
 
 #[cfg(feature = "derive")]
 mod derived;
+mod draining;
 mod fake;
 
 use std::sync::atomic::Ordering;

@@ -74,6 +74,10 @@ pub struct Member {
     pub on_submit: Mutex<VecDeque<OnSubmit>>,
     pub on_retrieve: Mutex<VecDeque<OnRetrieve>>,
     pub on_cancel: Mutex<VecDeque<OnRetrieve>>,
+    /// Refusals of the next drains.
+    pub on_drain: Mutex<VecDeque<ApiError>>,
+    /// How long each drain was to be waited for, if at all, in the order of their arrival.
+    pub drain_waits: Mutex<Vec<Option<Duration>>>,
     /// Whether streams of submits that are opened now are never read.
     pub reads_nothing: AtomicBool,
     pub cluster: Arc<Cluster>,
@@ -164,6 +168,8 @@ async fn serve(cluster: Arc<Cluster>) -> Arc<Member> {
         on_submit: Mutex::default(),
         on_retrieve: Mutex::default(),
         on_cancel: Mutex::default(),
+        on_drain: Mutex::default(),
+        drain_waits: Mutex::default(),
         reads_nothing: AtomicBool::new(false),
         cluster,
     });
@@ -506,9 +512,15 @@ impl ClusterService for Service {
 
     async fn drain_member(
         &self,
-        _: Request<v1::DrainMemberRequest>,
+        request: Request<v1::DrainMemberRequest>,
     ) -> Result<Response<v1::DrainMemberResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        let wait = request.into_inner().wait;
+        let wait = wait.map(|it| Duration::try_from(it).expect("not negative"));
+        self.0.drain_waits.lock().expect("no panic").push(wait);
+        match self.0.on_drain.lock().expect("no panic").pop_front() {
+            Some(error) => Err(error.into_status()),
+            None => Ok(Response::new(v1::DrainMemberResponse::default())),
+        }
     }
 
     async fn forget_member(
