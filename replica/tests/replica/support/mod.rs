@@ -1,6 +1,6 @@
 //! A deterministic cluster in memory: a few members, one partition, a control plane that a test moves by hand, a network and
 //! disks that a test can cut and hold.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -51,7 +51,6 @@ pub struct World<R> {
     pub starts: Vec<(u64, StartAttempt)>,
     pub aborts: Vec<(u64, AttemptToken)>,
     pub notes: Vec<(u64, Note)>,
-    pub lost_disks: BTreeSet<u64>,
     /// The bound of the bytes of a member's rings from its next start on; none where there is no entry.
     pub ring_bytes_max: BTreeMap<u64, u64>,
     next_token: u64,
@@ -137,7 +136,6 @@ impl<R: Rules> World<R> {
             starts: Vec::new(),
             aborts: Vec::new(),
             notes: Vec::new(),
-            lost_disks: BTreeSet::new(),
             ring_bytes_max: BTreeMap::new(),
             next_token: 1,
             next_start: 1000,

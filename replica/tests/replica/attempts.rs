@@ -1,12 +1,8 @@
 //! Attempts over takeovers: adopted where they run, run again where their member died, ended as poison at the limit.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn leading(members: u64, seats: u64) -> World<Sound> {
     let mut config = executor(Persistence::Memory, u32::try_from(seats).unwrap() - 1);

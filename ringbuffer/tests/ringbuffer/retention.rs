@@ -1,10 +1,8 @@
 //! What is gone, and why: reasons, history, loss, and the end of all sequences.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{Log, key, request, sequence, small_limits, task};
+use crate::common::{Log, key, request, sequence, small_limits, task};
 use ringhold_ringbuffer::{
     Absence, Admission, Applied, LostRange, Op, Refusal, Ring, RingHeader, RingPart,
 };

@@ -1,10 +1,8 @@
 //! When a ring takes one more task, and what gives way (PROTOCOL §4).
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{Log, admit, small_limits, task};
+use crate::common::{Log, admit, small_limits, task};
 use ringhold_ringbuffer::{Admission, InFlight, Op};
 use ringhold_types::{RingTime, Sequence, WhenFull};
 

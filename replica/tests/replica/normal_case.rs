@@ -1,12 +1,8 @@
 //! The normal case: stored before acknowledged, committed before shown, one outcome, one answer.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn leading(members: u64, seats: u64, persistence: Persistence) -> World<Sound> {
     let mut world = World::new(members, seats, persistence);

@@ -1,8 +1,6 @@
 //! A ring as parts and back: bounded parts, the very same ring, and refusal of parts that are not one ring's.
 
-mod common;
-
-use common::{Log, failure, request, sequence, small_limits, task};
+use crate::common::{Log, failure, request, sequence, small_limits, task};
 use ringhold_ringbuffer::{Op, Ring, RingPart, SnapshotError};
 use ringhold_types::limits::{RING_PART_BYTES_MAX, TASK_BYTES_MAX};
 use ringhold_types::{FailureKind, RingTime};

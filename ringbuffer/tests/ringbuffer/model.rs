@@ -1,15 +1,12 @@
 //! Random operations, legal and illegal, on the ring and on a naive reference: both must agree after every one.
 
-mod common;
-mod reference;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::common::{failure, key, request, result, small_limits, task};
+use crate::reference::Reference;
 use bytes::Bytes;
-use common::{failure, key, request, result, small_limits, task};
 use proptest::prelude::*;
-use reference::Reference;
 use ringhold_ringbuffer::{InFlight, LogEntry, Op, Ring, RingLimits};
 use ringhold_types::{
     AttemptNumber, FailureKind, Generation, Lsn, MemberId, Millis, ReplicaId, RingTime, Sequence,

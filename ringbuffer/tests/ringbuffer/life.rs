@@ -1,9 +1,7 @@
 //! The life of one task: statuses, attempts, crashes, and which reports are refused.
 
-mod common;
-
+use crate::common::{Log, complete, failure, sequence, small_limits, task};
 use bytes::Bytes;
-use common::{Log, complete, failure, sequence, small_limits, task};
 use ringhold_ringbuffer::{Absence, Applied, Op, Refusal};
 use ringhold_types::limits::{ATTEMPT_HISTORY_MAX, CHECKPOINT_BYTES_MAX};
 use ringhold_types::{
@@ -279,7 +277,7 @@ fn an_outcome_is_what_the_report_said() {
     log.now = RingTime(5).after(Millis(2));
     let task = log.succeed("a");
     let entry = log.ring.look_up(task).expect("there");
-    let expected = Outcome::Succeeded(common::result("out").as_ref().clone());
+    let expected = Outcome::Succeeded(crate::common::result("out").as_ref().clone());
     assert_eq!(entry.outcome().map(AsRef::as_ref), Some(&expected));
     assert_eq!(entry.ended_at(), Some(RingTime(7)));
 }

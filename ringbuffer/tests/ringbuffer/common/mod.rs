@@ -1,6 +1,5 @@
 //! What the ring's tests share: small tasks, small limits, and a log that numbers its entries.
-// Every test file uses a part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,12 +1,8 @@
 //! A new primary whose tail was cut, and what its peers still hold (PROTOCOL §5).
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn write(world: &mut World<Sound>, member: u64, keys: std::ops::Range<u32>) -> Vec<u64> {
     let tokens: Vec<u64> = keys

@@ -1,12 +1,8 @@
 //! The bound of the bytes of all rings that a member holds.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 /// Room for some forty small tasks: what a task takes beside its few bytes is [`limits::ENTRY_BYTES`].
 const MOST: u64 = 40 * 1024;

@@ -1,12 +1,8 @@
 //! Takeover: what was acknowledged stays, what was not may go, and the deposed primary does nothing more.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn leading(members: u64, seats: u64, persistence: Persistence) -> World<Sound> {
     let mut world = World::new(members, seats, persistence);

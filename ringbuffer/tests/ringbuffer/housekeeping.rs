@@ -1,8 +1,6 @@
 //! What time does to a ring, in bounded logged steps (PROTOCOL I16).
 
-mod common;
-
-use common::{Log, key, small_limits};
+use crate::common::{Log, key, small_limits};
 use ringhold_ringbuffer::Op;
 use ringhold_types::{RingTime, Sequence};
 

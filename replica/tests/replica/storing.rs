@@ -1,12 +1,8 @@
 //! What the shared log is told besides entries: what no longer lives here, and what is copied forward.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn stored() -> World<Sound> {
     let mut world = World::new(2, 2, Persistence::Fsync);

@@ -1,8 +1,6 @@
 //! Idempotency keys: as long as the entry, then for the window or until enough later keys ended (DESIGN G6).
 
-mod common;
-
-use common::{Log, key, small_limits, task};
+use crate::common::{Log, key, small_limits, task};
 use ringhold_ringbuffer::{KeyHit, Op};
 use ringhold_types::RingTime;
 

@@ -1,8 +1,6 @@
 //! The rules that the explorer's sabotages drop: each does what it says, and none is dropped by default.
 
-mod common;
-
-use common::{Log, complete, result, sequence, small_limits};
+use crate::common::{Log, complete, result, sequence, small_limits};
 use ringhold_ringbuffer::{Applied, Op, Quirks};
 use ringhold_types::{Generation, Outcome, RingTime};
 

@@ -1,12 +1,8 @@
 //! A replica that comes back with less than it acknowledged (PROTOCOL §5, old directories).
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn with_tasks(members: u64) -> World<Sound> {
     let mut world = World::new(members, members, Persistence::Fsync);

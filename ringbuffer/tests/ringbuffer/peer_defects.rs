@@ -1,9 +1,7 @@
 //! The defects of the peer's ring that follow from its rules (reference `hazelcast.md` §1.4, D1 to D8), each shown not
 //! to be in ours.
 
-mod common;
-
-use common::{Log, admit, request, sequence, small_limits};
+use crate::common::{Log, admit, request, sequence, small_limits};
 use ringhold_ringbuffer::{Absence, Admission, Applied, Op, Refusal};
 use ringhold_types::{MemberId, Outcome, TaskStatus, Term};
 
@@ -67,11 +65,11 @@ fn d4_a_second_completion_changes_neither_outcome_nor_count() {
     let token = log.start(task, 1);
     log.complete(task, token, "first");
     let before = (log.ring.clone(), log.ring.digest());
-    let why = log.refusal(common::complete(task, token, "second"));
+    let why = log.refusal(crate::common::complete(task, token, "second"));
     assert_eq!(why, Refusal::AlreadyEnded);
     assert_eq!((log.ring.clone(), log.ring.digest()), before);
     let entry = log.ring.look_up(task).expect("kept");
-    let first = Outcome::Succeeded(common::result("first").as_ref().clone());
+    let first = Outcome::Succeeded(crate::common::result("first").as_ref().clone());
     assert_eq!(entry.outcome().map(AsRef::as_ref), Some(&first));
     assert_eq!(log.ring.undisposed(), 1);
 }
@@ -89,7 +87,7 @@ fn d5_a_running_task_cannot_be_disposed_and_a_late_report_finds_no_place() {
     assert_eq!(log.refusal(dispose.clone()), Refusal::Unfinished);
     log.apply(Op::Cancel { sequence: task });
     assert!(matches!(log.apply(dispose), Applied::Removed { .. }));
-    let late = log.refusal(common::complete(task, token, "late"));
+    let late = log.refusal(crate::common::complete(task, token, "late"));
     assert_eq!(late, Refusal::Absent(Absence::Disposed));
     assert_eq!((log.ring.undisposed(), log.ring.bytes()), (0, 0));
 }

@@ -1,10 +1,8 @@
 //! When leases are asked for.
 
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 /// Three members of which the first leads, and every lease is held.
 fn leading() -> World<Sound> {

@@ -1,12 +1,8 @@
 //! Slow replicas, stuck learners, and what a new primary may change before it leads (PROTOCOL §3).
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 fn quick_to_judge(world: &mut World<Sound>, member: u64) {
     let start = world.nodes[&member].start;
