@@ -196,7 +196,10 @@ fn a_wait_for_several_tasks_answers_for_each_of_them_and_ends_as_the_worst() {
         member.run(&["task", "dispose", id], "").status.code(),
         Some(0)
     );
-    let several = member.run(&["-o", "json", "task", "wait", id, "default/7/1000", last], "");
+    let several = member.run(
+        &["-o", "json", "task", "wait", id, "default/7/1000", last],
+        "",
+    );
     assert_eq!(several.status.code(), Some(3), "{}", text(&several.stderr));
     let several: serde_json::Value = serde_json::from_slice(&several.stdout).expect("JSON");
     let told: Vec<_> = (0..3)
