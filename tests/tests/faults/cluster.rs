@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringhold_client::{Client, ErrorCode, MemberInfo};
 use ringhold_types::{PartitionCount, partition_of};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::lies::Lies;
 
@@ -21,8 +21,9 @@ const REST_PATIENCE: Duration = Duration::from_secs(90);
 /// How often something that must come about is looked for.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// One cluster at a time: two cores carry no more without false failovers.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Clusters at a time: two cores carry no more without false failovers.
+const CLUSTERS_AT_ONCE: usize = 2;
+static TURNS: Semaphore = Semaphore::const_new(CLUSTERS_AT_ONCE);
 
 /// A cluster of processes.
 pub(crate) struct TestCluster {
@@ -31,7 +32,7 @@ pub(crate) struct TestCluster {
     expect: usize,
     config: PathBuf,
     directory: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 /// A member, running or not.
@@ -95,7 +96,7 @@ impl TestCluster {
 
     /// Starts one member for each list of further arguments.
     pub(crate) async fn start_with(members: &[&[&str]], config: &str) -> Self {
-        let mut cluster = Self::prepare(members, config);
+        let mut cluster = Self::prepare(members, config).await;
         for index in 0..members.len() {
             cluster.spawn(index);
         }
@@ -108,7 +109,7 @@ impl TestCluster {
     /// Starts members that are lied to about their disk and their wall clock.
     pub(crate) async fn start_deceived(count: usize, config: &str) -> Self {
         let plain: Vec<&[&str]> = vec![&[]; count];
-        let mut cluster = Self::prepare(&plain, config);
+        let mut cluster = Self::prepare(&plain, config).await;
         for index in 0..count {
             let home = cluster.home(index);
             cluster.members[index].lies = Some(Lies::in_directory(&home));
@@ -120,8 +121,8 @@ impl TestCluster {
         cluster
     }
 
-    fn prepare(members: &[&[&str]], config: &str) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn prepare(members: &[&[&str]], config: &str) -> Self {
+        let turn = TURNS.acquire().await.expect("it is never closed");
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("ringhold.toml");
         std::fs::write(&path, config).expect("a writable directory");
@@ -480,6 +481,7 @@ pub(crate) async fn wait_until_within(
         assert!(started.elapsed() < patience, "waited in vain until {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    eprintln!("{:.1} s until {what}", started.elapsed().as_secs_f32());
 }
 
 /// A key of `work` whose partition this member leads.

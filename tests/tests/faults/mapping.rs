@@ -20,7 +20,7 @@ allowed-binaries = ["sh"]
 "#;
 
 /// Lines, unless the environment says how many.
-const LINES: usize = 2_000;
+const LINES: usize = 1_000;
 /// Most resident memory of `map`, in KiB.
 const RESIDENT_KIB_MAX: u64 = 200 * 1024;
 /// What a task runs: it notes its id for its line, then does what `xargs` does.
