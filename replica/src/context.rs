@@ -40,6 +40,8 @@ pub(crate) struct Shared<R> {
     pub(crate) draining: BTreeSet<MemberId>,
     /// Whether this member itself is being drained.
     pub(crate) drains: bool,
+    /// Whether the time of a drain of this member is over ([`crate::Event::DrainOver`]).
+    pub(crate) drain_over: bool,
     /// Whether this member's disk is nearly full.
     pub(crate) disk_full: bool,
     /// Members that said so of theirs when they were last heard.

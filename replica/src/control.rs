@@ -34,6 +34,7 @@ impl<R: Rules> Member<R> {
         self.members_changed(now, update.starts, update.down, effects);
         if let Some(draining) = update.draining {
             self.shared.draining = draining.into_iter().collect();
+            self.shared.drain_over &= self.shared.is_drained();
         }
         for executor in update.deleted {
             self.shared.executors.remove(&executor);
@@ -57,6 +58,7 @@ impl<R: Rules> Member<R> {
             }
             self.forget_deleted(now, effects);
         }
+        self.hand_back(effects);
         self.find_neighbours(now);
         self.shared.control = update.index;
         self.shared.leases.applied(update.index);

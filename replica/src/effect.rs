@@ -31,6 +31,8 @@ pub struct Effects {
     pub starts: Vec<StartAttempt>,
     /// Attempts to stop: cancelled, timed out by total limit, or fenced.
     pub aborts: Vec<AttemptToken>,
+    /// Attempts to stop and to report as [`crate::AttemptEnd::HandedBack`]: the time of this member's drain is over.
+    pub hand_backs: Vec<AttemptToken>,
     /// Changes to ask the control plane for.
     pub proposals: Vec<ConfigurationChange>,
     /// The member must stop: an invariant that guards data is broken here (I10). The process ends; nothing is half done.

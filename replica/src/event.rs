@@ -54,6 +54,9 @@ pub enum Event {
     Drain(bool),
     /// Whether this member's disk is nearly full from now on: what keeps tasks there takes no new ones.
     DiskFull(bool),
+    /// Whether the time that a drain of this member leaves to its attempts is over. From then on what runs here for others is
+    /// handed back, until the drain ends or is given time again.
+    DrainOver(bool),
     /// The process ends in good order: nothing more is started here.
     Ending,
     /// Rebalancing asks this primary to hand the partition over to an in-sync replica.

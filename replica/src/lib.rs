@@ -33,6 +33,7 @@ mod core;
 mod cut_mark;
 mod cut_tail;
 mod divergence;
+mod drain;
 pub mod effect;
 mod ejection;
 pub mod event;

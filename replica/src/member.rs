@@ -88,6 +88,7 @@ impl<R: Rules> Member<R> {
             down: BTreeMap::new(),
             draining: BTreeSet::new(),
             drains: false,
+            drain_over: false,
             disk_full: false,
             full_disks: BTreeSet::new(),
             ring_bytes: RingBytes::new(options.ring_bytes_max),
@@ -150,6 +151,7 @@ impl<R: Rules> Member<R> {
                 self.shared.disk_full = full;
                 self.renewals.hasten(now);
             }
+            Event::DrainOver(over) => self.drain_over(over, effects),
             Event::Ending => self.shared.pools.close(),
             Event::HandOver { partition, to } => {
                 self.with_replica(now, partition, effects, |replica, context| {

@@ -87,6 +87,11 @@ pub const DISPOSE_GRACE: Millis = Millis(60_000);
 pub const DISPOSE_GRACE_ENTRIES_MAX: usize = 1024;
 /// How long a planned hand-over may hold submits (PROTOCOL §3).
 pub const HAND_OVER_HOLD: Millis = Millis(500);
+/// How long an attempt may take to end when it is told to so that its task can run elsewhere: half of it until a program is
+/// killed (PROTOCOL §3).
+pub const HAND_BACK_GRACE: Millis = Millis(5_000);
+/// Longest that a drain is worked on after its time: [`HAND_BACK_GRACE`], and for the new primaries to commit the reports.
+pub const HAND_BACK_MAX: Millis = Millis(HAND_BACK_GRACE.0 + 2_000);
 /// A member that the leader's process has not heard since that process started is "starting" for this long (PROTOCOL §6).
 pub const RESTART_GRACE: Millis = Millis(30_000);
 /// A dead voter is replaced after this time (PROTOCOL §6).

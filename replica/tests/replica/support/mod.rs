@@ -50,6 +50,7 @@ pub struct World<R> {
     pub replies: BTreeMap<u64, (u64, Reply)>,
     pub starts: Vec<(u64, StartAttempt)>,
     pub aborts: Vec<(u64, AttemptToken)>,
+    pub hand_backs: Vec<(u64, AttemptToken)>,
     pub notes: Vec<(u64, Note)>,
     /// The bound of the bytes of a member's rings from its next start on; none where there is no entry.
     pub ring_bytes_max: BTreeMap<u64, u64>,
@@ -135,6 +136,7 @@ impl<R: Rules> World<R> {
             replies: BTreeMap::new(),
             starts: Vec::new(),
             aborts: Vec::new(),
+            hand_backs: Vec::new(),
             notes: Vec::new(),
             ring_bytes_max: BTreeMap::new(),
             next_token: 1,
@@ -251,6 +253,13 @@ impl<R: Rules> World<R> {
 
     pub fn set_down(&mut self, down: &[u64]) {
         self.down = down.iter().copied().collect();
+        self.index += 1;
+        self.publish();
+    }
+
+    /// The cluster drains these members, and no others.
+    pub fn set_draining(&mut self, draining: &[u64]) {
+        self.draining = draining.iter().copied().collect();
         self.index += 1;
         self.publish();
     }
@@ -374,6 +383,8 @@ impl<R: Rules> World<R> {
             .extend(effects.starts.into_iter().map(|it| (id, it)));
         self.aborts
             .extend(effects.aborts.into_iter().map(|it| (id, it)));
+        self.hand_backs
+            .extend(effects.hand_backs.into_iter().map(|it| (id, it)));
         self.notes
             .extend(effects.notes.into_iter().map(|it| (id, it)));
         for change in effects.proposals {

@@ -1,0 +1,94 @@
+//! The end of a drain's time: what still runs on the drained member is handed back.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use ringhold_replica::*;
+use ringhold_types::*;
+use support::*;
+
+/// Member 1 runs a task, is drained, and (if `moved`) member 2 leads by now.
+fn drained(moved: bool) -> (World<Sound>, Sequence, AttemptToken) {
+    let mut config = executor(Persistence::Memory, 2);
+    config.min_copies = Some(1);
+    let mut world = World::with_rules(Sound, 3, 3, config);
+    world.run(1_000);
+    let token = world.submit(1, "a");
+    world.settle();
+    let sequence = world.sequence(token);
+    let attempt = world.started(1, sequence).unwrap();
+    world.set_draining(&[1]);
+    if moved {
+        world.nominate(2);
+        world.run(2_000);
+    }
+    (world, sequence, attempt)
+}
+
+#[test]
+fn what_runs_for_others_at_the_end_of_a_drain_is_handed_back_and_runs_elsewhere() {
+    let (mut world, sequence, attempt) = drained(true);
+    assert_eq!(world.hand_backs, [], "it has time");
+    assert_eq!(world.nodes[&1].member.attempts_for_others(), 1);
+    world.event(1, Event::DrainOver(true));
+    assert_eq!(world.hand_backs, [(1, attempt)]);
+    world.report(1, attempt, AttemptEnd::HandedBack);
+    world.run(1_000);
+    assert_eq!(world.nodes[&1].member.attempts_for_others(), 0);
+    assert_eq!(world.nodes[&1].member.finished_reports(), 0);
+    let again = world.started(2, sequence).unwrap();
+    assert_eq!(again.attempt, AttemptNumber(2));
+    assert!(
+        !world.noted(2, Note::Rerun(P)),
+        "it does not count as a death"
+    );
+    // Whatever a handler that ignored its end says now is of no account.
+    world.report(1, attempt, result("late"));
+    world.run(1_000);
+    world.report(2, again, result("done"));
+    let waiting = world.retrieve(2, sequence);
+    world.settle();
+    match world.outcome(waiting) {
+        Some(Outcome::Succeeded(result)) => assert_eq!(&result.payload[..], b"done"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_drain_that_ended_before_its_time_hands_nothing_back() {
+    let (mut world, sequence, attempt) = drained(true);
+    world.set_draining(&[]);
+    world.event(1, Event::DrainOver(true));
+    world.run(1_000);
+    // A later drain has its own time.
+    world.set_draining(&[1]);
+    world.run(1_000);
+    assert_eq!(world.hand_backs, []);
+    world.report(1, attempt, result("done"));
+    world.run(1_000);
+    assert_eq!(world.count_starts(sequence), 1);
+}
+
+#[test]
+fn what_the_drained_member_leads_itself_is_handed_back_once_another_leads_it() {
+    let (mut world, _, attempt) = drained(false);
+    world.event(1, Event::DrainOver(true));
+    world.run(1_000);
+    assert_eq!(world.hand_backs, [], "it could only start here again");
+    world.nominate(2);
+    world.run(1_000);
+    assert!(world.hand_backs.contains(&(1, attempt)));
+}
+
+#[test]
+fn a_drain_that_is_given_time_again_hands_back_nothing_before_that_is_over() {
+    let (mut world, _, attempt) = drained(false);
+    world.event(1, Event::DrainOver(true));
+    world.event(1, Event::DrainOver(false));
+    world.nominate(2);
+    world.run(1_000);
+    assert_eq!(world.hand_backs, []);
+    world.event(1, Event::DrainOver(true));
+    assert_eq!(world.hand_backs, [(1, attempt)]);
+}
