@@ -390,7 +390,8 @@ pub enum MemberCommand {
         /// End a drain that was begun.
         #[arg(long)]
         undo: bool,
-        /// Wait until the member has nothing left, at most this long (a day at most); the drain goes on after it.
+        /// Wait until the member has nothing left and runs nothing, at most this long (a day at most). What still runs on it
+        /// then is ended and handed back to run elsewhere; the drain goes on.
         #[arg(long, value_parser = duration::parse, conflicts_with = "undo")]
         drain_timeout: Option<Duration>,
     },

@@ -203,6 +203,15 @@ pub struct ReplicaInfo {
     pub member_name: String,
 }
 
+/// A drain that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// The member, which can be stopped.
+    pub member: MemberInfo,
+    /// Attempts that still ran on it after the time that was given, and were handed back. `None` if it could not be asked.
+    pub handed_back: Option<u32>,
+}
+
 /// What forgetting a member did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
@@ -263,20 +272,21 @@ impl Cluster {
             undo,
             wait: None,
         };
-        self.drain_member(request, None).await
+        Ok(self.drain_member(request, None).await?.member)
     }
 
-    /// Begins the drain of a member and waits until it leads nothing and holds no copy that counts, at most `within` (a day
-    /// at most). `member` is its name or its identity as printed.
+    /// Begins the drain of a member and waits until it leads nothing, holds no copy that counts and runs nothing, at most
+    /// `within` (a day at most). What still runs on it then is stopped and handed back, so that it runs elsewhere: that takes
+    /// up to 7 s more. `member` is its name or its identity as printed.
     ///
     /// # Errors
-    /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`) what is left, and the drain
-    /// goes on; others as of [`Self::drain`].
+    /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`, `handed_back`) what is left and
+    /// what was handed back, and the drain goes on; others as of [`Self::drain`].
     pub async fn drain_within(
         &self,
         member: &str,
         within: Duration,
-    ) -> Result<MemberInfo, RequestError> {
+    ) -> Result<Drained, RequestError> {
         let request = v1::DrainMemberRequest {
             cluster_id: self.cluster_id(),
             member: member.to_owned(),
@@ -291,7 +301,7 @@ impl Cluster {
         &self,
         request: v1::DrainMemberRequest,
         within: Option<Duration>,
-    ) -> Result<MemberInfo, RequestError> {
+    ) -> Result<Drained, RequestError> {
         let wait = within.unwrap_or_default();
         let over = Instant::now() + wait;
         let send = |attempt: Try| {
@@ -302,11 +312,17 @@ impl Cluster {
             };
             async move { cluster_service(attempt.channel).drain_member(request).await }
         };
-        let mut asking = Asking::call(None, limits::REQUEST_DEADLINE.saturating_add(wait));
-        asking.budget = asking.budget.saturating_add(wait);
+        // What is handed back at the end takes its time after `wait`.
+        let hand_back = within.map_or(Duration::ZERO, |_| limits::HAND_BACK_MAX);
+        let takes = wait.saturating_add(hand_back);
+        let mut asking = Asking::call(None, limits::REQUEST_DEADLINE.saturating_add(takes));
+        asking.budget = asking.budget.saturating_add(takes);
         let answer = self.client.shared.ask(&asking, send).await;
         let answer = answer.map_err(NoAnswer::into_request_error)?;
-        Ok(MemberInfo::from_wire(answer.member.unwrap_or_default()))
+        Ok(Drained {
+            member: MemberInfo::from_wire(answer.member.unwrap_or_default()),
+            handed_back: answer.handed_back,
+        })
     }
 
     /// States that a member will not come back. `process_ended` is the operator's word that its process has ended,

@@ -40,8 +40,8 @@ mod typed;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use cluster::{
-    Cluster, ClusterStatus, ExecutorInfo, Forgotten, Loss, MemberInfo, MemberState, PartitionInfo,
-    ReplicaInfo, UnderReplicated,
+    Cluster, ClusterStatus, Drained, ExecutorInfo, Forgotten, Loss, MemberInfo, MemberState,
+    PartitionInfo, ReplicaInfo, UnderReplicated,
 };
 pub use codec::{Codec, CodecCause, CodecError, JSON, Json, read_json};
 pub use error::{BuildError, GoneReason, RequestError, RetrieveError, SubmitError, TaskError};

@@ -35,6 +35,9 @@ pub const LEFT_PRIMARIES: &str = "left_primaries";
 /// Metadata of DRAIN_TIMEOUT: partitions of which the draining member still holds a required copy, a decimal number.
 pub const LEFT_SEATS: &str = "left_seats";
 
+/// Metadata of DRAIN_TIMEOUT: attempts that still ran on the draining member and were handed back, a decimal number.
+pub const HANDED_BACK: &str = "handed_back";
+
 /// When to retry if nothing better is known: one heartbeat, in which a new primary can have been named.
 pub const RETRY_AFTER_DEFAULT: Millis = limits::HEARTBEAT;
 

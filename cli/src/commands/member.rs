@@ -1,6 +1,6 @@
 //! `ringhold member`: shows, drains and forgets members.
 
-use ringhold_client::{Forgotten, MemberInfo, RequestError};
+use ringhold_client::{Drained, Forgotten, MemberInfo, RequestError};
 use serde_json::{Value, json};
 
 use crate::arguments::{Format, MemberCommand};
@@ -22,15 +22,14 @@ pub(super) async fn run(command: MemberCommand, format: Format) -> Result<Exit, 
             drain_timeout,
         } => {
             let cluster = connect(&server).await?.cluster();
-            let member = match drain_timeout {
-                Some(within) => cluster.drain_within(&member, within).await?,
-                None => cluster.drain(&member, undo).await?,
-            };
-            if drain_timeout.is_some() {
-                output::say("the drain is over: the member can be stopped");
-            } else if member.draining {
+            if let Some(within) = drain_timeout {
+                print_drained(&cluster.drain_within(&member, within).await?, format)?;
+                return Ok(Exit::Ok);
+            }
+            let member = cluster.drain(&member, undo).await?;
+            if member.draining {
                 output::say(
-                    "the drain has begun; it is over when the member leads nothing and has no seat",
+                    "the drain has begun; it is over when the member leads nothing, has no seat and runs nothing",
                 );
             }
             output::print(
@@ -55,6 +54,20 @@ pub(super) async fn run(command: MemberCommand, format: Format) -> Result<Exit, 
         }
     }
     Ok(Exit::Ok)
+}
+
+fn print_drained(drained: &Drained, format: Format) -> Result<(), Failure> {
+    let handed_back = match drained.handed_back {
+        None | Some(0) => String::new(),
+        Some(count) => format!("; {count} attempts still ran on it and were handed back"),
+    };
+    output::say(format!(
+        "the drain is over: the member can be stopped{handed_back}"
+    ));
+    let member = &drained.member;
+    let mut document = document(member);
+    document["handed_back"] = json!(drained.handed_back);
+    output::print(format, &document, &table(std::slice::from_ref(member)))
 }
 
 fn print_forgotten(done: &Forgotten, format: Format) -> Result<(), Failure> {

@@ -125,7 +125,7 @@ pub(super) fn stopped_end(
 ) -> AttemptEnd {
     match reason {
         StopReason::Aborted => AttemptEnd::Aborted,
-        StopReason::HandedBack => AttemptEnd::HandedBack,
+        StopReason::HandedBack | StopReason::Drained => AttemptEnd::HandedBack,
         StopReason::TimedOut => AttemptEnd::Failed(timed_out()),
     }
 }

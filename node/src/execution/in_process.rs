@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use ringhold_replica::AttemptEnd;
@@ -12,8 +13,11 @@ use ringhold_types::{Failure, FailureKind, TaskResult};
 use super::attempt::{Run, RunEnd, failure, own_end, panic_failure, stopped_end};
 use super::handler::BlockingHandler;
 use super::registry::Registered;
+use super::slots::Stop;
 use super::threads::Threads;
-use super::{Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry, Shared};
+use super::{
+    Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry, Shared, StopReason,
+};
 
 pub(super) async fn run(shared: &Shared, name: &str, run: &Run, input: HandlerInput) -> AttemptEnd {
     match shared.handlers.find(name) {
@@ -49,7 +53,8 @@ async fn run_asynchronous(
 
 /// A thread cannot be taken away from a blocking handler: its end is awaited whatever was asked of it, and the slot stays
 /// taken. If it succeeds although it was told to stop, the work is done and the result stands; the ring refuses it if
-/// the task has ended otherwise. Out of time is out of time.
+/// the task has ended otherwise. Out of time is out of time. Only at the end of a drain is its end not awaited for ever:
+/// the member lives on, so nothing else would let the task run elsewhere.
 async fn run_blocking(
     threads: &Threads,
     handler: Arc<BlockingHandler>,
@@ -70,7 +75,10 @@ async fn run_blocking(
     let (ended, stop) = tokio::select! {
         biased;
         ended = &mut body => (ended, None),
-        stop = run.must_stop() => (body.await, Some(stop)),
+        stop = run.must_stop() => match patiently(&mut body, stop).await {
+            Some(ended) => (ended, Some(stop)),
+            None => return AttemptEnd::HandedBack,
+        },
     };
     let end = match ended {
         Ok(returned) => checked(name, returned),
@@ -78,11 +86,23 @@ async fn run_blocking(
     };
     match stop {
         None => own_end(end),
-        Some(stop) if end.is_ok() && stop.reason != super::StopReason::TimedOut => own_end(end),
+        Some(stop) if end.is_ok() && stop.reason != StopReason::TimedOut => own_end(end),
         Some(stop) => stopped_end(stop.reason, || {
             run.timed_out(&format!("handler {name}"), None)
         }),
     }
+}
+
+/// Waits for the end of a body that was told to stop; `None` if it is given up.
+async fn patiently<T>(body: impl Future<Output = T>, stop: Stop) -> Option<T> {
+    let half = match stop {
+        Stop {
+            reason: StopReason::Drained,
+            kill_grace: Some(half),
+        } => Duration::from_millis(half.0),
+        _ => return Some(body.await),
+    };
+    tokio::time::timeout(half * 2, body).await.ok()
 }
 
 fn checked(name: &str, returned: Result<HandlerOutput, HandlerError>) -> RunEnd {

@@ -37,7 +37,7 @@ pub use handler::{Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandl
 pub use process::environment::{DENIED_NAMES, MemberEnvironment};
 pub use registry::{ECHO, HandlerNameTaken, HandlerRegistry};
 
-use slots::{Refused, Slots};
+use slots::{Refused, Slots, Stop};
 use threads::Threads;
 
 /// What an [`Execution`] needs to know of its member.
@@ -59,7 +59,7 @@ pub struct AttemptReport {
     /// Which attempt.
     pub token: AttemptToken,
     /// How it ended. [`AttemptEnd::Aborted`] follows [`Execution::abort`], [`AttemptEnd::HandedBack`] follows
-    /// [`Execution::stop`].
+    /// [`Execution::hand_back`] and [`Execution::stop`].
     pub end: AttemptEnd,
 }
 
@@ -70,6 +70,8 @@ enum StopReason {
     Aborted,
     /// The member stops.
     HandedBack,
+    /// The time of the member's drain is over.
+    Drained,
     /// Its run limit ran out.
     TimedOut,
 }
@@ -166,7 +168,24 @@ impl Execution {
     /// A blocking handler that ignores [`AttemptContext::is_cancelled`] keeps its slot until it really ends.
     /// An unknown token is none of ours, or has ended: nothing happens.
     pub fn abort(&self, token: AttemptToken) {
-        self.shared.slots.stop_one(token, StopReason::Aborted);
+        let stop = Stop {
+            reason: StopReason::Aborted,
+            kill_grace: None,
+        };
+        self.shared.slots.stop_one(token, stop);
+    }
+
+    /// Tells an attempt to end so that its task can run elsewhere. Its report comes within `grace`:
+    /// [`AttemptEnd::HandedBack`], or its own end if that was first. A program that does not end on TERM is killed after
+    /// half of it. A blocking handler that ignores [`AttemptContext::is_cancelled`] is given up after it: its slot is free,
+    /// what it returns later is dropped, and its thread ends with it.
+    /// An unknown token is none of ours, or has ended: nothing happens.
+    pub fn hand_back(&self, token: AttemptToken, grace: Millis) {
+        let stop = Stop {
+            reason: StopReason::Drained,
+            kill_grace: Some(Millis(grace.0 / 2)),
+        };
+        self.shared.slots.stop_one(token, stop);
     }
 
     /// Attempts that hold a slot now.

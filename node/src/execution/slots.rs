@@ -13,7 +13,7 @@ use super::StopReason;
 pub(super) struct Stop {
     /// Why it must end.
     pub(super) reason: StopReason,
-    /// A shorter time between TERM and KILL than the executor's, when the member stops.
+    /// A shorter time between TERM and KILL than the executor's, when the member stops or its drain is over.
     pub(super) kill_grace: Option<Millis>,
 }
 
@@ -116,12 +116,9 @@ impl Slots {
     }
 
     /// Tells one attempt to end.
-    pub(super) fn stop_one(&self, token: AttemptToken, reason: StopReason) {
+    pub(super) fn stop_one(&self, token: AttemptToken, stop: Stop) {
         if let Some(signal) = self.used().running.get(&token) {
-            signal.give(Stop {
-                reason,
-                kill_grace: None,
-            });
+            signal.give(stop);
         }
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ringhold_control::{Cluster, Command};
 use ringhold_replica::Event;
-use ringhold_types::{MemberId, Millis};
+use ringhold_types::MemberId;
+use ringhold_types::limits::HAND_BACK_GRACE;
 
 use super::Member;
 use crate::partition::MemberView;
@@ -16,8 +17,6 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(2);
 const HAND_OVER_GRACE: Duration = Duration::from_secs(10);
 /// How long running attempts may take to end by themselves before they are told to.
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(5);
-/// How long attempts that were told to end may take: half of it until programs are killed.
-const HAND_BACK_GRACE: Millis = Millis(5_000);
 /// How long the new primaries may take to commit the last reports.
 const REPORTS_GRACE: Duration = Duration::from_secs(2);
 /// How long open calls may take to end.

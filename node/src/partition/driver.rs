@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicU64;
 use futures_util::FutureExt;
 use ringhold_control::Cluster;
 use ringhold_replica::{
-    Effects, Event, Member, MemberOptions, Note, PersistToken, RecoveredReplica, Registration,
-    Reply, RequestToken, RoleView, Sound, Timing,
+    AttemptEnd, Effects, Event, Member, MemberOptions, Note, PersistToken, RecoveredReplica,
+    Registration, Reply, RequestToken, RoleView, Sound, Timing,
 };
+use ringhold_types::limits::HAND_BACK_GRACE;
 use ringhold_types::{
     ControlIndex, ExecutorConfig, ExecutorId, MemberId, Millis, StartNonce, Tick,
 };
@@ -385,6 +386,7 @@ impl Driver {
     }
 
     fn on_attempt(&mut self, report: AttemptReport, effects: &mut Effects) {
+        self.counters.handed_back += u64::from(report.end == AttemptEnd::HandedBack);
         self.step(
             Event::Attempt {
                 token: report.token,
@@ -437,6 +439,9 @@ impl Driver {
         for token in effects.aborts {
             self.execution.abort(token);
         }
+        for token in effects.hand_backs {
+            self.execution.hand_back(token, HAND_BACK_GRACE);
+        }
         for change in effects.proposals {
             self.proposals.propose(change);
         }
@@ -464,6 +469,18 @@ impl Driver {
         }
     }
 
+    /// Attempts that run here for others, and ends of attempts that their primary has not taken yet.
+    fn attempts_left(&self) -> (usize, usize) {
+        let machine = &self.machine;
+        (machine.attempts_for_others(), machine.finished_reports())
+    }
+
+    /// Whether an operator drains this member: somebody may wait for the end of what runs here.
+    fn is_drained(&self) -> bool {
+        let record = self.cluster.members().get(&self.member);
+        record.is_some_and(|record| record.draining)
+    }
+
     /// Publishes the view when something that others look at has changed.
     fn publish(&mut self) {
         let running_attempts = self.execution.running();
@@ -476,11 +493,13 @@ impl Driver {
             && waiters.abs_diff(former.waiters) <= former.waiters / WAITERS_UNSAID_PART
             && !self.roles_changed
             && !self.drains
+            && !(self.is_drained() && self.attempts_left() != former.attempts_left())
             && !self.counters.turns.is_multiple_of(VIEW_EVERY_TURNS);
         if unchanged {
             return;
         }
         self.roles_changed = false;
+        let (attempts_for_others, waiting_reports) = self.attempts_left();
         let with_role = |wanted: RoleView| {
             let replicas = self
                 .machine
@@ -499,7 +518,8 @@ impl Driver {
             answering,
             taking_over,
             running_attempts,
-            waiting_reports: self.machine.finished_reports(),
+            attempts_for_others,
+            waiting_reports,
             waiters,
             disk_nearly_full: self.disk_nearly_full,
             ring_bytes,

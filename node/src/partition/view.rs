@@ -20,6 +20,8 @@ pub struct MemberView {
     pub taking_over: Vec<PartitionKey>,
     /// Attempts that run here.
     pub running_attempts: usize,
+    /// Attempts that run here of partitions that others lead; while a drain is waited for, always as of the last turn.
+    pub attempts_for_others: usize,
     /// Ends of attempts that their primary has not taken yet.
     pub waiting_reports: usize,
     /// Retrievals that wait here for an outcome, as of some moment lately.
@@ -53,11 +55,18 @@ pub struct Counters {
     pub replies: u64,
     /// Attempts started.
     pub starts: u64,
+    /// Attempts that were stopped and handed back.
+    pub handed_back: u64,
     /// Notes of the machine by name: take-overs, fenced messages, re-runs and the like.
     pub notes: std::collections::BTreeMap<&'static str, u64>,
 }
 
 impl MemberView {
+    /// Attempts that run here for others, and ends of attempts that their primary has not taken yet.
+    pub(super) const fn attempts_left(&self) -> (usize, usize) {
+        (self.attempts_for_others, self.waiting_reports)
+    }
+
     /// The view before anything was applied.
     pub(super) fn before_start(cluster: &Arc<Cluster>) -> Self {
         Self {
@@ -67,6 +76,7 @@ impl MemberView {
             answering: 0,
             taking_over: Vec::new(),
             running_attempts: 0,
+            attempts_for_others: 0,
             waiting_reports: 0,
             waiters: 0,
             disk_nearly_full: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringhold_control::Cluster;
 use ringhold_proto::ApiError;
+use ringhold_proto::v1::cluster_service_client::ClusterServiceClient;
 use ringhold_proto::v1::executor_service_client::ExecutorServiceClient;
 use ringhold_types::{ErrorCode, MemberId, limits};
 use tonic::metadata::MetadataValue;
@@ -45,6 +46,12 @@ impl Onward {
         request.set_timeout(self.patience);
         request
     }
+}
+
+/// Marks a request as forwarded that counts for no connection.
+pub(super) fn mark<T>(request: &mut Request<T>) {
+    let metadata = request.metadata_mut();
+    metadata.insert(FORWARDED, MetadataValue::from(0_u64));
 }
 
 /// The connection that a forwarded request came by; `None` for one that was not forwarded.
@@ -88,6 +95,17 @@ impl Forwarder {
         Ok(ExecutorServiceClient::new(channel)
             .max_decoding_message_size(limits::ANSWER_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX))
+    }
+
+    /// A client of the cluster's service of `to`; `None` for a member without an address.
+    pub(super) fn cluster_client(
+        &self,
+        cluster: &Cluster,
+        to: MemberId,
+    ) -> Option<ClusterServiceClient<Channel>> {
+        let record = cluster.members().get(&to)?;
+        let channel = self.channel(to, &record.info.client_address).ok()?;
+        Some(ClusterServiceClient::new(channel))
     }
 
     fn channel(&self, to: MemberId, address: &str) -> Result<Channel, ApiError> {

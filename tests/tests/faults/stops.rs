@@ -1,8 +1,9 @@
 //! Members that are told to stop: what they lead and run goes on elsewhere, and nothing runs twice for it (guarantee G7).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ringhold_client::{Client, Submit};
+use ringhold_client::{Client, ErrorCode, Submit};
 use ringhold_types::{PartitionCount, TaskId};
 
 use super::cluster::{TestCluster, key_led_by, wait_for_member, wait_until, wait_until_safe};
@@ -25,6 +26,10 @@ const PARTITIONS: PartitionCount = PartitionCount::new(16).expect("within range"
 const SOME: u64 = 100;
 /// Tasks of each kind that run when their member is told to stop.
 const RUNNING: usize = 3;
+/// The time of a drain that is ended before.
+const WHILE: Duration = Duration::from_secs(600);
+/// The time of a drain that is to end.
+const MOMENT: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice() {
@@ -78,14 +83,7 @@ async fn what_a_stopping_member_runs_ends_there_or_is_handed_back() {
     endless.open(1);
     endless.open(2);
     for (ids, attempts) in [(&ends_there, 1), (&handed_back, 2)] {
-        for id in ids {
-            let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
-            assert_eq!(read.expect("an outcome").attempts, attempts, "{id}");
-            let info = observer.get(id).await.expect("it is there");
-            assert_eq!(info.crashes, 0, "a planned stop counts as no death");
-            let failed = info.history.iter().any(|it| it.failure.is_some());
-            assert!(!failed, "{:?}", info.history);
-        }
+        ran_without_a_fault(&observer, ids, attempts).await;
     }
     assert_eq!((short.ran(1), short.begun(2)), (RUNNING, 0));
     assert_eq!((endless.ran(1), endless.ran(2)), (0, RUNNING));
@@ -94,6 +92,65 @@ async fn what_a_stopping_member_runs_ends_there_or_is_handed_back() {
     recorder.read_runs(short.runs());
     let ids = [vec![first], ends_there, handed_back].concat();
     audit_runs(&cluster, &recorder, &ids, &endless).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_a_drain_is_handed_back_unless_the_drain_is_ended_before() {
+    let cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&client, &recorder);
+    let stored = observer.submit("work", echo(0), Name::Drawn("first"), 0);
+    let first = stored.await.expect("the cluster is whole").id;
+    let key = key_led_by(&client, "m1", PARTITIONS).await;
+    let (kept, endless) = (
+        Gates::new(cluster.directory(), "kept"),
+        Gates::new(cluster.directory(), "endless"),
+    );
+    let ends_there = submit_behind(&observer, &kept, &key).await;
+    let handed_back = submit_behind(&observer, &endless, &key).await;
+    let begun = || kept.begun(1) + endless.begun(1);
+    wait_until("they run", async || begun() == 2 * RUNNING).await;
+    wait_until_safe(&client).await;
+
+    // Whatever it waits for, a drain that is ended takes nothing from the member.
+    let operator = client.cluster();
+    let waits = tokio::spawn(async move { operator.drain_within("m1", WHILE).await });
+    has_nothing(&client, "m1").await;
+    client.cluster().drain("m1", true).await.expect("ended");
+    let ended = waits.await.expect("no panic").expect_err("it was ended");
+    assert_eq!(ended.code, ErrorCode::FailedPrecondition, "{ended}");
+    kept.open(1);
+    wait_until("they end there", async || kept.ran(1) == RUNNING).await;
+    assert_eq!((kept.begun(2), endless.begun(2)), (0, 0));
+
+    client.cluster().drain("m1", false).await.expect("begun");
+    has_nothing(&client, "m1").await;
+    let drained = client.cluster().drain_within("m1", MOMENT).await;
+    let drained = drained.expect("nothing is left but what runs");
+    assert_eq!(drained.handed_back.map(usize::try_from), Some(Ok(RUNNING)));
+    wait_until("they run elsewhere", async || endless.begun(2) == RUNNING).await;
+    endless.open(1);
+    endless.open(2);
+    for (ids, attempts) in [(&ends_there, 1), (&handed_back, 2)] {
+        ran_without_a_fault(&observer, ids, attempts).await;
+    }
+    assert_eq!((endless.ran(1), endless.ran(2)), (0, RUNNING));
+    recorder.read_runs(kept.runs());
+    let ids = [vec![first], ends_there, handed_back].concat();
+    audit_runs(&cluster, &recorder, &ids, &endless).await;
+}
+
+/// Asserts that each task has an outcome of its attempt of that number, and that none before counts as a fault.
+async fn ran_without_a_fault(observer: &Observer, ids: &[TaskId], attempts: u32) {
+    for id in ids {
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+        assert_eq!(read.expect("an outcome").attempts, attempts, "{id}");
+        let info = observer.get(id).await.expect("it is there");
+        assert_eq!(info.crashes, 0, "what is planned counts as no death");
+        let failed = info.history.iter().any(|it| it.failure.is_some());
+        assert!(!failed, "{:?}", info.history);
+    }
 }
 
 /// Submits tasks that wait at `gates` to the partition of a key.
@@ -106,6 +163,12 @@ async fn submit_behind(observer: &Observer, gates: &Gates, key: &str) -> Vec<Tas
         ids.push(stored.await.expect("it is stored").id);
     }
     ids
+}
+
+/// Waits until a member leads nothing and holds no copy that counts.
+async fn has_nothing(client: &Client, member: &str) {
+    let nothing = |it: &ringhold_client::MemberInfo| (it.primaries, it.seats) == (0, 0);
+    wait_for_member(client, member, "has nothing", nothing).await;
 }
 
 /// Waits until a member leads nothing.

@@ -109,6 +109,51 @@ fn stopping_tells_how_many_do_not_end() {
     drop(release);
 }
 
+#[test]
+fn what_is_handed_back_ends_in_time_whatever_it_makes_of_that() {
+    let mut handlers = HandlerRegistry::new();
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let (begins, begun) = std::sync::mpsc::channel::<()>();
+    let deaf = move |_, _| {
+        begins.send(()).expect("the test waits for it");
+        // Ends when the test lets it.
+        let _ = wait.lock().expect("one at a time").recv();
+        Ok(HandlerOutput::default())
+    };
+    handlers
+        .register_blocking("deaf", deaf)
+        .expect("a new name");
+    let mut bench = Bench::new(handlers);
+    let mut slow = config();
+    slow.kill_grace = Millis(600_000);
+    let slow = Arc::new(slow);
+    let tasks = [
+        call_handler("deaf", ""),
+        shell("trap '' TERM; while :; do sleep 0.05; done"),
+        shell("exec sleep 1000"),
+    ];
+    for (number, task) in (1..).zip(tasks) {
+        bench
+            .execution
+            .begin(start(number, task), Arc::clone(&slow));
+        if number == 1 {
+            begun.recv_timeout(PATIENCE).expect("it begins");
+        }
+        bench.execution.hand_back(token(number), Millis(500));
+        let report = bench.report();
+        assert_eq!(
+            (report.token, report.end),
+            (token(number), AttemptEnd::HandedBack)
+        );
+        assert_eq!(bench.execution.running(), 0, "its slot is free");
+    }
+    // What the handler returns now is nobody's, and the execution goes on.
+    release.send(()).expect("it still waits");
+    bench.succeed(shell("true"), config());
+    assert!(bench.reports.try_recv().is_err());
+}
+
 /// What one begun attempt does, and whether it is aborted.
 fn plan() -> impl Strategy<Value = (u8, bool)> {
     (0_u8..9, any::<bool>())

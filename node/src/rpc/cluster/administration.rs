@@ -1,10 +1,9 @@
-//! What operators do to a cluster: drain, forget, create.
+//! What operators do to a cluster: forget, create. Drains are beside this.
 
 use std::time::Duration;
 
-use ringhold_control::{Cluster, Command, Refused, Response};
-use ringhold_proto::code::{LEFT_PRIMARIES, LEFT_SEATS, WOULD_LOSE, WOULD_LOSE_PARTITIONS};
-use ringhold_proto::convert::millis_from_duration;
+use ringhold_control::{Command, Refused, Response};
+use ringhold_proto::code::{WOULD_LOSE, WOULD_LOSE_PARTITIONS};
 use ringhold_proto::{ApiError, v1};
 use ringhold_types::{ErrorCode, ExecutorConfig, MemberId, PartitionKey};
 
@@ -13,97 +12,10 @@ use super::super::api_error;
 use super::{members, partitions};
 
 /// How long an administrative command may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes of the names of partitions in an error: it travels in a header, of which clients take 16 KiB, and in base 64.
 const WOULD_LOSE_BYTES_MAX: usize = 4096;
-
-/// Longest that a call waits for the end of a drain: large copies take hours, and a vanished operator's call must end.
-const DRAIN_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// Begins or ends a drain, and waits for its end if asked to.
-pub(super) async fn drain(
-    api: &Api,
-    request: v1::DrainMemberRequest,
-) -> Result<v1::DrainMemberResponse, ApiError> {
-    api.check_cluster(request.cluster_id.as_deref())?;
-    let wait = wait_of(&request)?;
-    let member = find(api, &request.member).await?;
-    let draining = !request.undo;
-    propose(api, Command::Drain { member, draining }).await?;
-    let mut view = api.driver.watch();
-    let appeared = view.wait_for(|view| {
-        let record = view.cluster.members().get(&member);
-        record.is_none_or(|record| record.draining == draining)
-    });
-    if tokio::time::timeout(PATIENCE, appeared).await.is_err() {
-        let message = "the drain is on record, but this member is behind; see `ringhold member ls`";
-        return Err(api_error(ErrorCode::Unavailable, message));
-    }
-    if let Some(wait) = wait {
-        until_drained(api, member, &request.member, wait).await?;
-    }
-    Ok(v1::DrainMemberResponse {
-        member: members::member_named(api, &request.member),
-    })
-}
-
-/// How long the caller wants to wait for the end of the drain.
-fn wait_of(request: &v1::DrainMemberRequest) -> Result<Option<Duration>, ApiError> {
-    let Some(wait) = &request.wait else {
-        return Ok(None);
-    };
-    let refuse = |message: &str| Err(api_error(ErrorCode::InvalidArgument, message));
-    if request.undo {
-        return refuse("a drain that is ended is not waited for; state `undo` or `wait`");
-    }
-    let wait = Duration::from_millis(millis_from_duration("wait", wait)?.0);
-    if wait > DRAIN_WAIT_MAX {
-        return refuse("a drain is waited for at most a day; ask again after that");
-    }
-    Ok(Some(wait))
-}
-
-fn drains(cluster: &Cluster, member: MemberId) -> bool {
-    let record = cluster.members().get(&member);
-    record.is_some_and(|record| record.draining)
-}
-
-/// Waits until the member leads nothing and has no seat. The drain itself knows no end of time: what is left after `wait`
-/// goes on moving, and the answer says how much that is.
-async fn until_drained(
-    api: &Api,
-    member: MemberId,
-    name: &str,
-    wait: Duration,
-) -> Result<(), ApiError> {
-    let mut view = api.driver.watch();
-    let over = |cluster: &Cluster| members::left_of(cluster, member) == (0, 0);
-    // Another operator may end the drain; then there is nothing to wait for.
-    let ends = view.wait_for(|view| over(&view.cluster) || !drains(&view.cluster, member));
-    match tokio::time::timeout(wait, ends).await {
-        Ok(Ok(view)) if over(&view.cluster) => return Ok(()),
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) => {
-            let message = "this member stops; ask another one, the drain goes on";
-            return Err(api_error(ErrorCode::Unavailable, message));
-        }
-        Err(_) => {}
-    }
-    let cluster = api.cluster();
-    let (primaries, seats) = members::left_of(&cluster, member);
-    if !drains(&cluster, member) {
-        let message = format!("the drain of {name} was ended by somebody else");
-        return Err(api_error(ErrorCode::FailedPrecondition, message));
-    }
-    let message = format!(
-        "{name} still leads {primaries} partitions and holds a required copy of {seats}; it goes on draining. Drain it again \
-         to wait on, see `ringhold member ls`, or end the drain with `ringhold member drain {name} --undo`"
-    );
-    Err(api_error(ErrorCode::DrainTimeout, message)
-        .with_metadata(LEFT_PRIMARIES, primaries.to_string())
-        .with_metadata(LEFT_SEATS, seats.to_string()))
-}
 
 /// Takes a member out for good.
 pub(super) async fn forget(
@@ -168,7 +80,7 @@ pub(super) async fn create_executor(
     })
 }
 
-async fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
+pub(super) async fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
     if let Some(known) = members::find(&api.cluster(), name) {
         return Ok(known);
     }
@@ -179,7 +91,7 @@ async fn find(api: &Api, name: &str) -> Result<MemberId, ApiError> {
     })
 }
 
-async fn propose(api: &Api, command: Command) -> Result<Response, ApiError> {
+pub(super) async fn propose(api: &Api, command: Command) -> Result<Response, ApiError> {
     match api.control.propose(command, PATIENCE).await {
         Ok(Response::Refused(reason)) => Err(refusal(api, &reason)),
         Ok(response) => Ok(response),

@@ -1,6 +1,7 @@
 //! `ringhold.v1.ClusterService`: the routing table, members, executors, partitions, the cluster's state of health.
 
 mod administration;
+mod drain;
 mod members;
 mod partitions;
 mod routing;
@@ -14,6 +15,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::api::Api;
+use super::forward;
 
 /// Serves `ClusterService`.
 #[derive(Clone)]
@@ -93,7 +95,8 @@ impl ClusterService for ClusterServiceImpl {
         &self,
         request: Request<v1::DrainMemberRequest>,
     ) -> Result<Response<v1::DrainMemberResponse>, Status> {
-        let answer = administration::drain(&self.api, request.into_inner()).await;
+        let passed_on = forward::forwarded_from(&request).is_some();
+        let answer = drain::drain(&self.api, request.into_inner(), passed_on).await;
         answer.map(Response::new).map_err(ApiError::into_status)
     }
 
