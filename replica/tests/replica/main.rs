@@ -5,6 +5,7 @@
 
 mod attempts;
 mod cut_tail;
+mod draining;
 mod ejection;
 mod leases;
 mod membership;

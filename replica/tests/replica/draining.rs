@@ -1,12 +1,8 @@
 //! The end of a drain's time: what still runs on the drained member is handed back.
 
-#![allow(clippy::unwrap_used)]
-
-mod support;
-
+use crate::support::*;
 use ringhold_replica::*;
 use ringhold_types::*;
-use support::*;
 
 /// Member 1 runs a task, is drained, and (if `moved`) member 2 leads by now.
 fn drained(moved: bool) -> (World<Sound>, Sequence, AttemptToken) {
