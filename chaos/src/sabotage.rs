@@ -168,7 +168,7 @@ const fn rule(name: &'static str, rule: Rule, needed: Needed, breaks: &'static s
 }
 
 /// All sabotages.
-pub const LIST: [Listed; 32] = [
+pub const LIST: [Listed; 33] = [
     rule(
         "commit-without-acks",
         Rule::CommitNeedsAllAcks,
@@ -357,6 +357,15 @@ pub const LIST: [Listed; 32] = [
             stated: 5_000,
         },
         "§5: a replica with a cut tail leads without asking",
+    ),
+    rule(
+        "any-peers-tail",
+        Rule::TailFromWholePeer,
+        Needed {
+            median: 1,
+            stated: 5_000,
+        },
+        "§5: the tail of any peer that answers passes for all that was committed, and the mark goes with it",
     ),
     rule(
         "removal-ignores-mark",

@@ -4,6 +4,11 @@
 //! One peer without a mark suffices: it lost nothing, so it holds all that was ever committed. If all carry a mark, all must
 //! answer. With no in-sync peer to ask this replica does not lead: only a recorded loss, a new generation, lets it. A peer
 //! whose log begins after what is left here cannot give its tail away: it leads instead, and asks in turn if it is marked.
+//!
+//! The mark goes as soon as the tail is on disk, if a peer without a mark was among those that answered: nothing that was ever
+//! committed is missing then. Who answers has adopted this term, so it acknowledges nothing to an earlier primary any more,
+//! and without it nothing more is committed there: it has a seat, and had one or was required whenever something was (I3, I5,
+//! I6, I7). So what it holds is all there is.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +21,7 @@ use crate::divergence::common_point;
 use crate::effect::Note;
 use crate::message::{PeerMessage, TailReply, TailRequest};
 use crate::primary::{Phase, Primary};
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
 
 /// A peer that was asked this often for the next piece of its tail, and is silent, is not waited for.
 const SILENCES_MAX: u32 = 3;
@@ -122,18 +127,32 @@ impl Asking {
         }
     }
 
+    /// What those said that have a seat.
+    fn seated<'a>(
+        &'a self,
+        core: &'a Core,
+    ) -> impl Iterator<Item = (&'a ReplicaId, &'a TailReply)> {
+        let answers = self.answers.iter();
+        answers.filter(|(peer, _)| core.configuration.is_in_sync(**peer))
+    }
+
+    /// Whether one of those that answered lost nothing: it holds all that was ever committed before this term.
+    fn heard_a_whole_one<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> bool {
+        let mut answers = self.seated(core);
+        let any = context.drops(Rule::TailFromWholePeer);
+        answers.any(|(_, reply)| any || !reply.cut_mark)
+    }
+
     /// The peer that holds the most, once enough have answered.
-    fn best(&self, core: &Core) -> Option<ReplicaId> {
+    fn best<R: Rules>(&self, core: &Core, context: &Context<'_, R>) -> Option<ReplicaId> {
         let seats = core.configuration.in_sync.iter();
         let mut others = seats.filter(|peer| **peer != core.id).peekable();
         others.peek()?;
-        let seated = |(peer, _): &(&ReplicaId, &TailReply)| core.configuration.is_in_sync(**peer);
-        let answers = || self.answers.iter().filter(seated);
-        let whole = answers().any(|(_, reply)| !reply.cut_mark);
+        let whole = self.heard_a_whole_one(core, context);
         if !whole && !others.all(|peer| self.answers.contains_key(peer)) {
             return None;
         }
-        answers()
+        self.seated(core)
             .max_by_key(|(_, reply)| (reply.last_term, reply.summary.last))
             .map(|(peer, _)| *peer)
     }
@@ -179,7 +198,7 @@ impl Primary {
         let seated = |giver: &Giver| core.configuration.is_in_sync(giver.peer);
         asking.taking = asking.taking.filter(seated);
         let giver = asking.taking.map(|giver| giver.peer);
-        let Some(best) = giver.or_else(|| asking.best(core)) else {
+        let Some(best) = giver.or_else(|| asking.best(core, context)) else {
             return false;
         };
         let Some(reply) = asking.answers.get(&best).cloned() else {
@@ -187,6 +206,10 @@ impl Primary {
         };
         let mine = (core.log.last_term(), core.log.last());
         if mine >= (reply.last_term, reply.summary.last) {
+            if asking.heard_a_whole_one(core, context) {
+                // The term's first entry may wait for a seat that is dead, and that seat for the mark.
+                core.clear_cut_mark(context);
+            }
             self.begin_term(core, context);
             return true;
         }

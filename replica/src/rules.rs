@@ -71,6 +71,8 @@ pub enum Rule {
     CutMarkKept,
     /// §5: a replica with a cut tail leads without asking its peers for the tail.
     CutTailAsksPeers,
+    /// §5: the tail of any peer that answers passes for all that was committed, and the mark goes with it.
+    TailFromWholePeer,
     /// §3: a seat is given up although one that stays carries the mark of a cut tail.
     RemovalWaitsForMark,
     /// I18: a nomination for an earlier start is taken, before the record of this start is applied.
@@ -87,7 +89,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::CommitNeedsAllAcks,
         Self::RemovedStaysRequired,
         Self::LearnerCounted,
@@ -109,6 +111,7 @@ impl Rule {
         Self::GenerationFence,
         Self::CutMarkKept,
         Self::CutTailAsksPeers,
+        Self::TailFromWholePeer,
         Self::RemovalWaitsForMark,
         Self::NominationNamesStart,
         Self::OutcomeOnce,

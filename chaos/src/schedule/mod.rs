@@ -21,7 +21,7 @@ pub struct Schedule {
 }
 
 /// All schedules.
-pub const SCHEDULES: [Schedule; 6] = [
+pub const SCHEDULES: [Schedule; 7] = [
     Schedule {
         name: "a copy forward is cut in half by a crash",
         sabotage: Sabotage::StragglerCopyCuts,
@@ -41,6 +41,11 @@ pub const SCHEDULES: [Schedule; 6] = [
         name: "a damaged backup is named primary while it has a part of its tail again",
         sabotage: Sabotage::Rule(Rule::CutMarkKept),
         play: directed::damaged_backup,
+    },
+    Schedule {
+        name: "a damaged backup is named primary while another is damaged too and the whole one is not heard",
+        sabotage: Sabotage::Rule(Rule::TailFromWholePeer),
+        play: directed::two_damaged_backups,
     },
     Schedule {
         name: "a seat is given up while the one that stays lacks what it held",

@@ -336,3 +336,74 @@ fn a_cut_tail_is_asked_for_also_when_the_log_of_a_recorded_loss_is_not_applied_y
     }
     world.assert_equal_rings();
 }
+
+/// Member 2's disk has only so many records left and member 3 is dead, while all three seats are needed; then member 2 is named
+/// primary. Tells what members 1 and 3 hold.
+fn leads_beside_a_dead_third_seat(left: usize, peer_is_marked: bool) -> (World<Sound>, Lsn) {
+    let mut config = executor(Persistence::Fsync, 2);
+    config.min_copies = Some(3);
+    let mut world = World::with_rules(Sound, 3, 3, config);
+    world.run(1_000);
+    write(&mut world, 1, 0..6);
+    let last = world.at(1).last();
+    world.kill(3);
+    world.kill(2);
+    world.cut_to(2, left);
+    world.set_down(&[3]);
+    if peer_is_marked {
+        world.kill(1);
+        world.nodes.get_mut(&1).unwrap().cut_mark = true;
+        world.restart(1);
+    }
+    world.isolate(2);
+    world.restart(2);
+    world.nominate(2);
+    world.heal();
+    (world, last)
+}
+
+#[test]
+fn a_marked_primary_that_took_all_from_a_whole_peer_gives_a_dead_third_seat_up() {
+    let (mut world, last) = leads_beside_a_dead_third_seat(4, false);
+    assert!(world.at(2).cut_mark() && world.at(2).last() < last);
+    world.run(30_000);
+    assert_eq!(world.configuration.in_sync, [replica(1), replica(2)]);
+    assert_eq!(world.role(2), Some(RoleView::Leading));
+    assert!(!world.at(2).cut_mark());
+    assert_eq!(world.at(2).ring().undisposed(), 6);
+    world.assert_equal_rings();
+}
+
+#[test]
+fn a_marked_primary_with_marked_peers_only_gives_no_seat_up() {
+    let (mut world, _) = leads_beside_a_dead_third_seat(4, true);
+    world.run(30_000);
+    assert!(world.at(2).cut_mark());
+    assert_eq!(world.role(2), Some(RoleView::TakingOver));
+    assert_eq!(world.configuration.in_sync.len(), 3);
+}
+
+#[test]
+fn a_disk_without_the_mark_holds_all_that_a_whole_peer_held_wherever_it_ends() {
+    let (world, _) = leads_beside_a_dead_third_seat(4, false);
+    let records = world.nodes[&1].disk.len();
+    let mut cleared = 0;
+    for left in 1..records {
+        let (mut world, last) = leads_beside_a_dead_third_seat(left, false);
+        world.run(3_000);
+        let disk = &world.nodes[&2].disk;
+        let gone = |record: &Record| matches!(record, Record::CutMarkCleared { .. });
+        let Some(removal) = disk.iter().position(gone) else {
+            continue;
+        };
+        cleared += 1;
+        for end in removal + 1..=disk.len() {
+            let found = recover(&disk[..end]);
+            assert!(
+                found[0].last() >= last,
+                "{left} records were left, {end} now"
+            );
+        }
+    }
+    assert!(cleared > 0, "the mark goes before the term begins");
+}

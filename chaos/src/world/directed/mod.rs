@@ -5,6 +5,7 @@ mod damaged_backup;
 mod deaf_primary;
 mod deaths_beside_damage;
 mod doubtful_removal;
+mod two_damaged_backups;
 
 use ringhold_types::{
     ChangeKind, ConfigurationChange, MemberId, PartitionKey, Persistence, ReplicaId, WhenFull,
@@ -18,6 +19,7 @@ pub(crate) use damaged_backup::play as damaged_backup;
 pub(crate) use deaf_primary::play as deaf_primary;
 pub(crate) use deaths_beside_damage::play as deaths_beside_damage;
 pub(crate) use doubtful_removal::play as doubtful_removal;
+pub(crate) use two_damaged_backups::play as two_damaged_backups;
 
 use super::queue::Happening;
 use super::{RunReport, Violation, World};
@@ -172,21 +174,31 @@ impl World {
     /// The first one's disk loses all that it may lose, and its process starts again. `false` until its disk has some
     /// acknowledged writes that are above the last mark.
     fn damage_first(&mut self) -> bool {
-        const LOST_LEAST: usize = 3;
         let first = self.scene.first;
-        let Some(disk) = self.hosts[first].disk.as_records() else {
-            return false;
-        };
-        if disk.exposed() < LOST_LEAST {
+        if !self.may_lose(first) {
             return false;
         }
-        disk.damage();
-        self.crash(first);
-        self.damaged = Some(self.hosts[first].member);
-        self.queue
-            .push(self.now + MILLISECOND, Happening::Start { slot: first });
+        self.damage_at(first);
         self.scene.recovered = None;
         true
+    }
+
+    /// Whether a disk has some acknowledged writes that are above the last mark.
+    fn may_lose(&mut self, slot: usize) -> bool {
+        const LOST_LEAST: usize = 3;
+        let disk = self.hosts[slot].disk.as_records();
+        disk.is_some_and(|disk| disk.exposed() >= LOST_LEAST)
+    }
+
+    /// A disk loses all that it may lose, and the process starts again.
+    fn damage_at(&mut self, slot: usize) {
+        if let Some(disk) = self.hosts[slot].disk.as_records() {
+            disk.damage();
+        }
+        self.crash(slot);
+        self.damaged = Some(self.hosts[slot].member);
+        self.queue
+            .push(self.now + MILLISECOND, Happening::Start { slot });
     }
 
     /// Whether the first one, after its restart, has got a part of what it lost and lacks committed entries still.
