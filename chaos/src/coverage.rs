@@ -118,11 +118,19 @@ pub enum Mark {
     StragglerCopied,
     /// A start ended while it read, cut or started over its log, and another one followed (§5).
     OpeningCutShort,
+    /// A flush failed, and the member ended with its log (§5).
+    FlushFailed,
+    /// A full disk took nothing, and what was handed over waited for room (§5).
+    WaitedForDisk,
+    /// It was taken once there was room again (§5).
+    DiskHadRoomAgain,
+    /// A submit was refused because a disk was nearly full (§4).
+    DiskFullRefused,
 }
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 55] = [
+    pub const ALL: [Self; 59] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -178,6 +186,10 @@ impl Mark {
         Self::SegmentRecycled,
         Self::StragglerCopied,
         Self::OpeningCutShort,
+        Self::FlushFailed,
+        Self::WaitedForDisk,
+        Self::DiskHadRoomAgain,
+        Self::DiskFullRefused,
     ];
 
     /// The name in reports.
@@ -281,6 +293,10 @@ pub const COVERS: [(&str, &[Mark]); 29] = [
             Mark::SegmentRecycled,
             Mark::StragglerCopied,
             Mark::OpeningCutShort,
+            Mark::FlushFailed,
+            Mark::WaitedForDisk,
+            Mark::DiskHadRoomAgain,
+            Mark::DiskFullRefused,
         ],
     ),
     (

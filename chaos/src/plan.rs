@@ -18,6 +18,9 @@ const PAYLOAD_MOST: u64 = 1_500;
 /// so that losses which must be recorded are met five times as often there.
 const SEGMENTED: u32 = 750_000;
 
+/// In so many millionths of the seeds with a segmented log, flushes fail and disks fill up.
+const DISK_FAULTS: u32 = 350_000;
+
 /// Everything that a seed decides before its run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -109,6 +112,8 @@ pub struct DiskPlan {
     pub torn: u32,
     /// Crashes that damage flushed writes above the last mark, in millionths.
     pub damaged: u32,
+    /// Mean time between flushes that fail and disks that fill up, in microseconds; `None` where neither happens.
+    pub faults: Option<u64>,
 }
 
 /// The control plane.
@@ -264,6 +269,7 @@ impl Plan {
             let payload = random.skewed(16, PAYLOAD_MOST);
             if random.chance(SEGMENTED) {
                 plan.disk.model = DiskModel::Segmented { payload };
+                plan.disk.faults = disk_faults(&mut Stream::new(seed, Concern::PlanDiskFaults));
             }
         }
         plan
@@ -274,6 +280,15 @@ impl Plan {
     pub fn with_records(seed: u64) -> Self {
         let mut plan = Self::of_seed(seed);
         plan.disk.model = DiskModel::Records;
+        plan.disk.faults = None;
+        plan
+    }
+
+    /// The plan of a seed that was explored before flushes failed and disks filled up.
+    #[must_use]
+    pub fn with_sound_disks(seed: u64) -> Self {
+        let mut plan = Self::of_seed(seed);
+        plan.disk.faults = None;
         plan
     }
 
@@ -333,6 +348,7 @@ impl Plan {
                 flush: random.sloped(200, 100 * MILLISECOND),
                 torn: some(random, 900_000),
                 damaged: some(random, 300_000),
+                faults: None,
             },
             control: control(random),
             faults: faults(random, fsync),
@@ -404,6 +420,12 @@ impl Plan {
             self.network.loss = 2_000;
         }
     }
+}
+
+/// How often flushes fail and disks fill up, in a part of the seeds.
+fn disk_faults(random: &mut Stream) -> Option<u64> {
+    let happen = random.chance(DISK_FAULTS);
+    happen.then(|| random.sloped(400 * MILLISECOND, 6 * SECOND))
 }
 
 /// A probability up to `most`, or none at all in half of the seeds.

@@ -28,6 +28,10 @@ pub enum Concern {
     PlanDisk,
     /// What a crash does to a segmented log.
     Log,
+    /// Which disks fail and fill up, and how often.
+    PlanDiskFaults,
+    /// When they do.
+    DiskFaults,
 }
 
 /// One stream (splitmix64 over a counter).

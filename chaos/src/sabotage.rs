@@ -326,7 +326,7 @@ pub const LIST: [Listed; 33] = [
         "takes-part-unrecorded",
         Rule::StartAppliedFirst,
         Needed {
-            median: 50,
+            median: 110,
             stated: 5_000,
         },
         "I18: a process takes part before the record of its start",
@@ -462,7 +462,7 @@ pub const LIST: [Listed; 33] = [
         breaks: "I1: a change applies whatever version it expects",
         sabotage: Sabotage::VersionExpected,
         needed: Needed {
-            median: 67,
+            median: 290,
             stated: 5_000,
         },
     },

@@ -131,7 +131,7 @@ fn seeds_that_found_something_once_find_nothing_more() {
         assert_eq!(report.violation, None, "seed {seed}: {found}");
     }
     for (seed, found) in FOUND_WITH_THE_LOG {
-        let plan = Plan::of_seed(seed);
+        let plan = Plan::with_sound_disks(seed);
         assert_ne!(plan.disk.model, DiskModel::Records, "seed {seed}");
         let report = run_plan(plan, Sabotage::None, Watch::All);
         assert_eq!(report.violation, None, "seed {seed}: {found}");

@@ -64,6 +64,7 @@ fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageE
         flush: 0,
         torn: 0,
         damaged: 0,
+        faults: None,
     };
     let mut log = Stream::new(1, Concern::Log);
     let mut disk = Disk::new(model, staging.sabotage.copies_cut());

@@ -330,6 +330,9 @@ impl World {
         };
         let member = self.hosts[slot].member;
         let full = matches!(&reply, Reply::Refused(it) if it.code == ErrorCode::ExecutorFull);
+        if matches!(&reply, Reply::Refused(it) if it.code == ErrorCode::DiskFull) {
+            self.coverage.mark(Mark::DiskFullRefused);
+        }
         if full && self.plan.when_full != WhenFull::Overwrite {
             self.coverage.mark(Mark::Full);
         }

@@ -205,8 +205,7 @@ impl World {
             .draining
             .as_ref()
             .is_some_and(|it| it.contains(&member));
-        if update.registered.is_some() {
-            self.settle_store(slot);
+        if update.registered.is_some() && self.settle_store(slot) {
             let host = &mut self.hosts[slot];
             host.accepted = start;
             host.is_fresh = false;

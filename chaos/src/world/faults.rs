@@ -399,6 +399,7 @@ impl World {
             host.control_cut_until = 0;
             host.paused_until = 0;
             host.slow_until = 0;
+            host.disk.end_faults();
             let member = host.member;
             let was_lost = host.is_gone;
             if let Some(process) = host.process.as_mut() {

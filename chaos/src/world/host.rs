@@ -71,6 +71,8 @@ pub(crate) struct Process {
     pub(crate) notice_due: bool,
     /// Whether it was told that it drains.
     pub(crate) drains: bool,
+    /// Whether it was told that its disk is nearly full.
+    pub(crate) disk_full: bool,
     /// Per partition: generation and commit up to which this process's log was compared with what is committed.
     pub(crate) compared: BTreeMap<PartitionKey, (Generation, Lsn)>,
     /// Partitions that it led at the end of its last turn, with the term.

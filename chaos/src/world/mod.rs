@@ -87,6 +87,7 @@ struct Streams {
     processes: Stream,
     last_death: Stream,
     log: Stream,
+    disk_faults: Stream,
 }
 
 /// The world of one seed.
@@ -228,6 +229,7 @@ impl World {
                 processes: stream(Concern::Processes),
                 last_death: stream(Concern::LastDeath),
                 log: stream(Concern::Log),
+                disk_faults: stream(Concern::DiskFaults),
             },
             hosts: Vec::new(),
             cuts: Cuts::default(),
@@ -276,6 +278,9 @@ impl World {
         }
         if self.director.is_none() {
             self.queue.push(SECOND, Happening::Fault);
+        }
+        if self.plan.disk.faults.is_some() {
+            self.queue.push(SECOND, Happening::DiskFault);
         }
         self.queue.push(self.plan.storm, Happening::Heal);
     }
@@ -355,6 +360,8 @@ impl World {
             } => self.reply_arrived(client, token, *reply),
             Happening::AttemptEnds { slot, start, token } => self.attempt_ends(slot, start, token),
             Happening::Fault => self.fault(),
+            Happening::DiskFault => self.disk_fault(),
+            Happening::LogFailed { slot, start } => self.log_failed(slot, start),
             Happening::Start { slot } => self.start_process(slot),
             Happening::DrainEnds { slot, member } => self.drain_ends(slot, member),
             Happening::Forget { member } => self.forget(member),

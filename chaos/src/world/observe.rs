@@ -194,8 +194,9 @@ impl World {
         };
         let partition = open.partition;
         if let Reply::Refused(refusal) = reply {
-            let needs_no_lease =
-                refusal.code.is_retryable() || refusal.code == ErrorCode::Indeterminate;
+            // What passes with time, or leaves all open, says nothing of any task.
+            let needs_no_lease = refusal.code.is_retryable()
+                || matches!(refusal.code, ErrorCode::Indeterminate | ErrorCode::DiskFull);
             let parked = matches!(open.request, Request::Retrieve { wait: true, .. });
             if refusal.code == ErrorCode::NotPrimary && parked {
                 self.coverage.mark(Mark::WaiterRedirected);

@@ -73,6 +73,10 @@ pub(crate) enum Happening {
     },
     /// A fault is due.
     Fault,
+    /// A disk is due to fail or to fill up.
+    DiskFault,
+    /// A process ends because its log failed.
+    LogFailed { slot: usize, start: StartNonce },
     /// A process starts.
     Start { slot: usize },
     /// A drain ends.

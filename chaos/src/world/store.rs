@@ -7,11 +7,18 @@ use super::World;
 use super::disk::{CrashRandom, CrashTrace, Flush, Opened};
 use super::queue::Happening;
 use crate::coverage::Mark;
-use crate::plan::MILLISECOND;
+use crate::plan::{MILLISECOND, SECOND};
 use crate::sabotage::Sabotage;
 
 /// How long a flush of a slow disk takes more than usual.
 const SLOW_FLUSH: u64 = 700 * MILLISECOND;
+
+/// Of so many millionths of the disk faults a flush fails; the others fill the disk.
+const FLUSH_FAILS: u32 = 500_000;
+/// Flushes that succeed before the one that fails, at most.
+const FLUSHES_MOST: u64 = 8;
+/// Bytes that a disk has left when it fills up, at most: some segments.
+const ROOM_MOST: u64 = 40 * 1024;
 
 /// The invariant that the log keeps: what was flushed is there again, or its loss is noticed.
 const LOG: &str = "Log";
@@ -101,7 +108,51 @@ impl World {
         let takes = if slow { usual + SLOW_FLUSH } else { usual };
         match self.hosts[slot].disk.write(now, records, token, takes) {
             Ok(flush) => self.expect_flush(slot, start, flush),
-            Err(error) => self.violate(LOG, format!("a write is refused: {error}")),
+            Err(error) => self.log_refuses(slot, start, &format!("a write is refused: {error}")),
+        }
+    }
+
+    /// A log refuses to go on. If its disk was to fail, its process ends: nothing is tried again on a log of which nobody
+    /// knows what is durable.
+    fn log_refuses(&mut self, slot: usize, start: StartNonce, text: &str) {
+        if self.hosts[slot].disk.is_to_fail() {
+            self.queue
+                .push(self.now, Happening::LogFailed { slot, start });
+        } else {
+            self.violate(LOG, text.to_owned());
+        }
+    }
+
+    /// A process ends because its log failed, and another one follows.
+    pub(crate) fn log_failed(&mut self, slot: usize, start: StartNonce) {
+        let process = self.hosts[slot].process.as_ref();
+        if process.is_none_or(|it| it.start != start) {
+            return;
+        }
+        self.coverage.mark(Mark::FlushFailed);
+        self.tell(|| format!("the log of {} failed", self.hosts[slot].member.0));
+        self.crash(slot);
+        let random = &mut self.random.disk_faults;
+        let away = random.sloped(MILLISECOND, self.plan.faults.downtime);
+        self.queue.push(self.now + away, Happening::Start { slot });
+    }
+
+    /// A flush is to fail somewhere, or a disk fills up for a while.
+    pub(crate) fn disk_fault(&mut self) {
+        let Some(interval) = self.plan.disk.faults.filter(|_| !self.healed) else {
+            return;
+        };
+        let random = &mut self.random.disk_faults;
+        let next = random.between(1, 2 * interval);
+        self.queue.push(self.now + next, Happening::DiskFault);
+        let slot = random.index(self.hosts.len());
+        let disk = &mut self.hosts[slot].disk;
+        if random.chance(FLUSH_FAILS) {
+            disk.fail_flush_after(random.below(FLUSHES_MOST));
+        } else {
+            let room = random.skewed(0, ROOM_MOST);
+            let until = self.now + random.between(500 * MILLISECOND, 8 * SECOND);
+            disk.fill(room, until);
         }
     }
 
@@ -122,10 +173,11 @@ impl World {
         let flushed = match host.disk.flushed(self.now, batch) {
             Ok(flushed) => flushed,
             Err(error) => {
-                self.violate(LOG, format!("a flush fails: {error}"));
+                self.log_refuses(slot, start, &format!("a flush fails: {error}"));
                 return;
             }
         };
+        let is_nearly_full = flushed.is_nearly_full;
         for mark in flushed.met {
             self.coverage.mark(mark);
         }
@@ -136,17 +188,28 @@ impl World {
             self.put(slot, Event::CopyForward(partition));
         }
         self.expect_flush(slot, start, flushed.next);
+        let process = self.hosts[slot].process.as_mut();
+        let told = process.map(|it| std::mem::replace(&mut it.disk_full, is_nearly_full));
+        if told.is_some_and(|told| told != is_nearly_full) {
+            self.put(slot, Event::DiskFull(is_nearly_full));
+        }
     }
 
-    /// A start is registered: what was found on the disk is dealt with.
-    pub(crate) fn settle_store(&mut self, slot: usize) {
+    /// A start is registered: what was found on the disk is dealt with. `false` if the log failed before that.
+    pub(crate) fn settle_store(&mut self, slot: usize) -> bool {
         let host = &mut self.hosts[slot];
         if !(host.is_fresh || host.is_rotten) {
-            return;
+            return true;
         }
-        if let Err(error) = host.disk.settle() {
-            self.violate(LOG, format!("a log cannot be settled: {error}"));
+        let settled = host.disk.settle();
+        match &settled {
+            Err(error) if !host.disk.is_to_fail() => {
+                let text = format!("a log cannot be settled: {error}");
+                self.violate(LOG, text);
+            }
+            _ => {}
         }
+        settled.is_ok()
     }
 
     /// What a crash does to the disk of a process that has ended.

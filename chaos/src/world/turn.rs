@@ -57,6 +57,7 @@ impl World {
             is_new: true,
             notice_due: false,
             drains: false,
+            disk_full: false,
             compared: BTreeMap::new(),
             led: BTreeMap::new(),
             versions: BTreeMap::new(),

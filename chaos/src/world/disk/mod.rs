@@ -43,6 +43,8 @@ pub(crate) struct Flushed {
     pub(crate) copies: Vec<PartitionKey>,
     /// What was met.
     pub(crate) met: Vec<Mark>,
+    /// Whether the disk is nearly full.
+    pub(crate) is_nearly_full: bool,
 }
 
 /// What a crash did to a disk.
@@ -132,6 +134,32 @@ impl Disk {
                 token: disk.flushed(number),
                 ..Flushed::default()
             }),
+        }
+    }
+
+    /// The flush after so many more fails. Not for a list of records.
+    pub(crate) fn fail_flush_after(&mut self, successes: u64) {
+        if let Self::Segmented(disk) = self {
+            disk.fail_flush_after(successes);
+        }
+    }
+
+    /// Whether a failure of the log is what was asked for.
+    pub(crate) fn is_to_fail(&self) -> bool {
+        matches!(self, Self::Segmented(disk) if disk.is_to_fail())
+    }
+
+    /// Others take all of the disk but so many bytes, until a time. Not for a list of records.
+    pub(crate) fn fill(&mut self, room: u64, until: u64) {
+        if let Self::Segmented(disk) = self {
+            disk.fill(room, until);
+        }
+    }
+
+    /// No flush fails from now on, and there is room.
+    pub(crate) fn end_faults(&mut self) {
+        if let Self::Segmented(disk) = self {
+            disk.end_faults();
         }
     }
 

@@ -16,7 +16,7 @@ use super::arena::Arena;
 use super::promises::Promises;
 use super::{CrashTrace, Flush, Flushed, Opened, marked, missing};
 use crate::coverage::Mark;
-use crate::plan::DiskPlan;
+use crate::plan::{DiskPlan, MILLISECOND};
 use crate::random::Stream;
 
 /// Where the log lives.
@@ -33,6 +33,8 @@ const COPY_FORWARD_MOST: usize = 4;
 const ENDS_INSIDE: u32 = 400_000;
 /// Of so many millionths of the starts the first try ends before the log is open.
 const START_ENDS: u32 = 100_000;
+/// How often it is looked for room on a full disk, in microseconds; less often than this would only make seeds longer.
+const DISK_FULL_PAUSE: u64 = 50 * MILLISECOND;
 /// Steps of the file system within which such an end comes. Beginning a segment takes nine.
 const STEPS_MOST: u64 = 16;
 
@@ -45,8 +47,8 @@ pub(crate) struct SegmentedDisk {
     copies_cut: bool,
     /// What was handed over and not written yet, in order.
     waiting: VecDeque<HandOver>,
-    /// The flush that runs: its number, and what is durable with it.
-    flushing: Option<(usize, PersistToken)>,
+    /// The flush that runs: its number, and what is durable with it. While the disk is full it may be a mere look for room.
+    flushing: Option<(usize, Option<PersistToken>)>,
     /// Flushes begun.
     flushes: usize,
     /// Partitions that the log asked for.
@@ -64,6 +66,12 @@ pub(crate) struct SegmentedDisk {
     started_over: bool,
     /// Segments begun and written again, as last seen.
     seen: (u64, u64),
+    /// A flush is to fail, and what the log says then is no fault of its own.
+    fails: bool,
+    /// Others leave it too little room until then.
+    full_until: Option<u64>,
+    /// Whether what was handed over waits for room.
+    waits_for_room: bool,
 }
 
 /// What the machine hands over in one turn.
@@ -93,7 +101,46 @@ impl SegmentedDisk {
             doubted: false,
             started_over: false,
             seen: (0, 0),
+            fails: false,
+            full_until: None,
+            waits_for_room: false,
         }
+    }
+
+    /// The flush after so many more fails: what it should have made durable is gone with the next loss of power, though it
+    /// can still be read.
+    pub(super) fn fail_flush_after(&mut self, successes: u64) {
+        self.files.fail_sync_after(successes);
+        self.fails = true;
+    }
+
+    /// Whether a failure is what was asked for.
+    pub(super) const fn is_to_fail(&self) -> bool {
+        self.fails
+    }
+
+    /// Others take all but so many bytes, until a time.
+    pub(super) fn fill(&mut self, room: u64, until: u64) {
+        self.files.set_capacity(Some(self.files.used() + room));
+        self.full_until = Some(until);
+    }
+
+    /// No flush fails from now on, and there is room.
+    pub(super) fn end_faults(&mut self) {
+        self.make_room();
+        self.files.fail_sync_after(u64::MAX);
+    }
+
+    fn make_room(&mut self) {
+        self.files.set_capacity(None);
+        self.full_until = None;
+    }
+
+    /// No fault comes while a process begins: it would only begin again.
+    fn begin_soundly(&mut self) {
+        self.end_faults();
+        self.fails = false;
+        self.waits_for_room = false;
     }
 
     /// Throws all files away.
@@ -129,22 +176,38 @@ impl SegmentedDisk {
         self.begin_flush(now)
     }
 
-    /// Writes all that waits.
+    /// Writes all that waits, as far as there is room: what finds none stays, in order, until there is some.
     fn begin_flush(&mut self, now: u64) -> Result<Option<Flush>, StorageError> {
         let Some(takes) = self.waiting.front().map(|first| first.takes) else {
             return Ok(None);
         };
-        let mut last = PersistToken::default();
+        let mut last = None;
+        self.waits_for_room = false;
         while let Some(next) = self.waiting.pop_front() {
-            self.append(&next.records)?;
-            last = next.token;
+            // A full disk takes nothing, so nothing of it can survive.
+            let before = self.full_until.map(|_| self.promises.clone());
+            match (self.append(&next.records), before) {
+                (Err(StorageError::DiskFull { .. }), Some(before)) => {
+                    self.promises = before;
+                    self.waits_for_room = true;
+                    self.waiting.push_front(next);
+                    break;
+                }
+                (appended, _) => appended?,
+            }
+            last = Some(next.token);
         }
+        let pause = if last.is_none() { DISK_FULL_PAUSE } else { 0 };
+        Ok(Some(self.flush_at(now + takes.max(pause), last)))
+    }
+
+    fn flush_at(&mut self, at: u64, token: Option<PersistToken>) -> Flush {
         self.flushes += 1;
-        self.flushing = Some((self.flushes, last));
-        Ok(Some(Flush {
+        self.flushing = Some((self.flushes, token));
+        Flush {
             number: self.flushes,
-            at: now + takes,
-        }))
+            at,
+        }
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), StorageError> {
@@ -187,16 +250,31 @@ impl SegmentedDisk {
         self.asked.extend(copies.iter().copied());
         let copied = std::mem::take(&mut self.copied);
         let mut met: Vec<Mark> = copied.iter().map(|_| Mark::StragglerCopied).collect();
-        let next = self.begin_flush(now)?;
-        if next.is_none() {
+        if self.full_until.is_some_and(|until| until <= now) {
+            self.make_room();
+        }
+        let waited = self.waits_for_room;
+        let mut next = self.begin_flush(now)?;
+        if self.waits_for_room {
+            met.push(Mark::WaitedForDisk);
+        } else if waited {
+            met.push(Mark::DiskHadRoomAgain);
+        }
+        if next.is_none() || self.waits_for_room {
             self.running()?.prepare()?;
+        }
+        let is_nearly_full = self.running()?.is_nearly_full();
+        if is_nearly_full && next.is_none() {
+            // Nothing but looking finds out that there is room again.
+            next = Some(self.flush_at(now + DISK_FULL_PAUSE, None));
         }
         met.extend(self.segments_met()?);
         Ok(Flushed {
-            token: Some(token),
+            token,
             next,
             copies,
             met,
+            is_nearly_full,
         })
     }
 
@@ -215,6 +293,8 @@ impl SegmentedDisk {
     /// # Errors
     /// As [`SegmentedDisk::write`].
     pub(super) fn settle(&mut self) -> Result<(), StorageError> {
+        // Room is needed for this, and no flush fails in the middle of it: the process would only begin again.
+        self.end_faults();
         let log = self.running()?;
         log.settle()?;
         log.sync()?;
@@ -317,6 +397,7 @@ impl SegmentedDisk {
         plan: &DiskPlan,
         random: &mut Stream,
     ) -> Result<Opened, StorageError> {
+        self.begin_soundly();
         let doubted = self.doubted;
         let mut met = Vec::new();
         if random.chance(START_ENDS) {
@@ -390,5 +471,100 @@ impl SegmentedDisk {
             was_rotten: false,
             met: torn.into_iter().collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringhold_ringbuffer::{LogEntry, Op};
+    use ringhold_types::{Lsn, RingTime, Term};
+
+    use super::*;
+    use crate::plan::{DiskModel, SECOND};
+    use crate::random::Concern;
+
+    const SOUND: DiskPlan = DiskPlan {
+        model: DiskModel::Segmented { payload: 0 },
+        flush: 0,
+        torn: 0,
+        damaged: 0,
+        faults: None,
+    };
+
+    fn entry(lsn: u64) -> Record {
+        let op = Op::MarkRetrieved {
+            sequences: Vec::new(),
+        };
+        Record::Entry {
+            partition: PartitionKey::default(),
+            replica: ReplicaId::default(),
+            entry: LogEntry {
+                term: Term(1),
+                lsn: Lsn(lsn),
+                time: RingTime(0),
+                op,
+            },
+            commit: Lsn::ZERO,
+        }
+    }
+
+    fn opened(random: &mut Stream) -> SegmentedDisk {
+        let mut disk = SegmentedDisk::new(0, false);
+        disk.open(&[], &SOUND, random).expect("a new log");
+        let (partition, replica) = (PartitionKey::default(), ReplicaId::default());
+        let first = vec![Record::Reset { partition, replica }, entry(1)];
+        let flush = disk.write(0, first, PersistToken(1), 10);
+        let flush = flush.expect("there is room").expect("nothing runs");
+        let done = disk.flushed(flush.at, flush.number).expect("it is flushed");
+        assert_eq!(done.token, Some(PersistToken(1)));
+        disk
+    }
+
+    #[test]
+    fn a_failed_flush_ends_the_log_and_the_next_start_has_what_was_flushed_before() {
+        let random = &mut Stream::new(1, Concern::Log);
+        let mut disk = opened(random);
+        disk.fail_flush_after(0);
+        let flush = disk.write(100, vec![entry(2)], PersistToken(2), 10);
+        let flush = flush.expect("there is room").expect("nothing runs");
+        assert!(disk.flushed(flush.at, flush.number).is_err());
+        assert!(disk.is_to_fail());
+        let again = disk.write(200, vec![entry(3)], PersistToken(3), 10);
+        assert!(again.is_err(), "nothing is tried again");
+        disk.crash(&SOUND, random, false);
+        let found = disk.open(&[], &SOUND, random).expect("it opens");
+        assert_eq!((found.lost, found.doubt), (None, None));
+        assert!(found.replicas[0].last() >= Lsn(1));
+        assert!(!disk.is_to_fail());
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_waits_in_order_until_there_is_room() {
+        const LAST: u64 = 600;
+        let random = &mut Stream::new(1, Concern::Log);
+        let mut disk = opened(random);
+        disk.fill(0, 60 * SECOND);
+        let (mut now, mut running) = (100, None);
+        let (mut heard, mut met, mut was_full) = (Vec::new(), Vec::new(), false);
+        for number in 2..=LAST {
+            let begun = disk.write(now, vec![entry(number)], PersistToken(number), 10);
+            running = running.or(begun.expect("a full disk is no failure"));
+            while let Some(Flush { number: flush, at }) = running.take() {
+                now = at;
+                let done = disk.flushed(now, flush).expect("a full disk is no failure");
+                heard.extend(done.token);
+                met.extend(done.met);
+                was_full |= done.is_nearly_full;
+                running = done.next;
+                if number < LAST {
+                    break;
+                }
+            }
+        }
+        assert!(was_full && met.contains(&Mark::WaitedForDisk));
+        assert!(met.contains(&Mark::DiskHadRoomAgain));
+        assert!(now >= 60 * SECOND, "there was no room before");
+        assert!(heard.is_sorted());
+        assert_eq!(heard.last(), Some(&PersistToken(LAST)));
     }
 }
