@@ -340,8 +340,16 @@ pub(crate) fn runs_by_task(recorder: &Recorder) -> BTreeMap<String, u64> {
     runs
 }
 
+/// Ends a load of programs: every acknowledged task is there from every living member, ran, and none more than once.
+pub(crate) async fn end_with_single_runs(cluster: &TestCluster, load: Load) -> Ledger {
+    let ledger = load.stop().await;
+    audit(cluster, &ledger).await;
+    none_ran_twice(&ledger);
+    ledger
+}
+
 /// Every task of an audited load ran, and none more than once.
-pub(crate) fn none_ran_twice(ledger: &Ledger) {
+fn none_ran_twice(ledger: &Ledger) {
     let runs = runs_by_task(&ledger.recorder);
     let again: Vec<_> = runs.iter().filter(|(_, times)| **times > 1).collect();
     assert_eq!(again, [], "tasks ran more than once");

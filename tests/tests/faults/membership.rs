@@ -6,7 +6,7 @@ use ringhold_client::{Client, ErrorCode, Submit};
 use ringhold_types::TaskId;
 
 use super::cluster::{TestCluster, wait_for_member, wait_until, wait_until_safe};
-use super::ledger::{Load, Work, audit, echo, none_ran_twice, read_everywhere, runs_file};
+use super::ledger::{Load, Work, audit, echo, end_with_single_runs, read_everywhere, runs_file};
 use super::recorder::{Name, Observer};
 
 /// Two copies of everything on disk, and programs may run.
@@ -35,10 +35,8 @@ async fn a_drain_under_load_runs_no_task_twice_and_leaves_the_member_with_nothin
     .await;
     wait_until_safe(&client).await;
     load.wait_for_more(SOME).await;
-    let ledger = load.stop().await;
     // It is asked as well, as long as it runs: it holds nothing and forwards.
-    audit(&cluster, &ledger).await;
-    none_ran_twice(&ledger);
+    let ledger = end_with_single_runs(&cluster, load).await;
     cluster.kill(1);
     audit(&cluster, &ledger).await;
 }
@@ -62,9 +60,7 @@ async fn a_joining_member_takes_its_share_while_tasks_flow() {
     assert_eq!(in_use.partitions_in_use, 16);
     wait_until_safe(&client).await;
     load.wait_for_more(SOME).await;
-    let ledger = load.stop().await;
-    audit(&cluster, &ledger).await;
-    none_ran_twice(&ledger);
+    end_with_single_runs(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use ringhold_types::{PartitionCount, TaskId};
 use super::cluster::{TestCluster, key_led_by, wait_for_member, wait_until, wait_until_safe};
 use super::gates::Gates;
 use super::ledger::{
-    Load, OUTCOME_PATIENCE, Work, audit, audit_runs, echo, none_ran_twice, runs_file,
+    Load, OUTCOME_PATIENCE, Work, audit_runs, echo, end_with_single_runs, runs_file,
 };
 use super::recorder::{Name, Observer, Recorder};
 
@@ -47,9 +47,7 @@ async fn a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice() {
         wait_until_safe(&client).await;
     }
     load.wait_for_more(SOME).await;
-    let ledger = load.stop().await;
-    audit(&cluster, &ledger).await;
-    none_ran_twice(&ledger);
+    end_with_single_runs(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
