@@ -173,12 +173,28 @@ impl Drained<'_> {
         forward::mark(&mut request);
         request.set_timeout(left + Duration::from_millis(HAND_BACK_MAX.0) + PASS_ON_MARGIN);
         match client.drain_member(request).await {
-            Ok(answer) => Some(Ok(answer.into_inner().handed_back)),
+            Ok(answer) => {
+                self.until_seen_here().await;
+                Some(Ok(answer.into_inner().handed_back))
+            }
             Err(status) => {
                 let error = ApiError::from_status(&status)?;
                 let is_final = !error.code.is_retryable();
                 is_final.then_some(Err(error))
             }
+        }
+    }
+
+    /// Waits until this member has applied what the drained one has: what is read here after the answer must not contradict it.
+    async fn until_seen_here(&self) {
+        let member = self.member;
+        let mut view = self.api.driver.watch();
+        let seen = view
+            .wait_for(|view| !drains(&view.cluster, member) || has_nothing(&view.cluster, member));
+        if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+            tracing::warn!(
+                "a drain is over, and this member is behind: it still shows what was left before"
+            );
         }
     }
 
