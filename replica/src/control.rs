@@ -375,7 +375,8 @@ fn is_first(known: Option<&Configuration>, configuration: &Configuration) -> boo
 }
 
 /// Whether a replica goes on with what it holds of an earlier generation, as the record of the loss says (PROTOCOL §5, a cut
-/// tail that nobody can complete): also when its process ends before it has begun the new one.
+/// tail that nobody can complete): also when its process ends before it has begun the new one, and when a later cut takes all
+/// of the generations after it.
 fn keeps(configuration: &Configuration, replica: ReplicaId, held: Generation) -> bool {
-    configuration.kept_by == Some(replica) && held.next() == configuration.generation
+    configuration.kept_by == Some(replica) && held < configuration.generation
 }

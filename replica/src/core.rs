@@ -173,12 +173,6 @@ impl Core {
         }
     }
 
-    /// The life that what is held here belongs to. After a start little of the log may be known to be committed, and what it
-    /// begins counts nevertheless.
-    pub(crate) fn life(&self) -> Option<Generation> {
-        life_of(Some(self.ring.generation()), self.log.entries())
-    }
-
     /// How far the log is safe to be acknowledged: on disk, or in memory if that is all that is promised.
     pub(crate) fn safe(&self) -> Lsn {
         self.durability.safe(self.log.last())

@@ -169,9 +169,10 @@ fn ring_clock<R: Rules>(core: &Core, context: &Context<'_, R>) -> RingClock {
     RingClock::new(base, context.now)
 }
 
-/// Whether a new primary has to ask its peers for the tail that was cut from its own log (PROTOCOL §5). A recorded loss, a
-/// higher generation, settles it: what is gone is gone, and said so.
+/// Whether a new primary has to ask its peers for the tail that was cut from its own log (PROTOCOL §5).
+///
+/// The process that hears of a recorded loss is answered by it. A later one cannot tell whether the new generation was begun
+/// before the cut: it asks, and records another loss, of nothing perhaps, if nobody is there.
 fn must_ask<R: Rules>(core: &Core, context: &Context<'_, R>) -> bool {
-    let lost = core.life() < Some(core.configuration.generation);
-    core.cut_mark.is_unanswered() && !lost && !context.drops(Rule::CutTailAsksPeers)
+    core.cut_mark.is_unanswered() && !context.drops(Rule::CutTailAsksPeers)
 }

@@ -337,6 +337,91 @@ fn a_cut_tail_is_asked_for_also_when_the_log_of_a_recorded_loss_is_not_applied_y
     world.assert_equal_rings();
 }
 
+/// One member alone, whose log was cut, and the loss of what the cut took is recorded. Tells how many records its disk then
+/// held, and how many tasks.
+fn kept_after_a_loss() -> (World<Sound>, usize, u64) {
+    let mut world = World::new(1, 1, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..3);
+    world.kill(1);
+    world.cut_tail(1, 1);
+    let left = world.nodes[&1].disk.len();
+    world.restart(1);
+    world.run(2_000);
+    assert_eq!(world.configuration.generation, Generation(1));
+    let tasks = world.at(1).ring().undisposed();
+    assert!(tasks > 0);
+    (world, left, tasks)
+}
+
+#[test]
+fn a_cut_that_takes_all_of_the_life_after_a_loss_is_a_loss_again() {
+    let (mut world, left, tasks) = kept_after_a_loss();
+    let lost = write(&mut world, 1, 3..4);
+    let lost = world.sequence(lost[0]);
+    world.kill(1);
+    world.cut_to(1, left);
+    world.restart(1);
+    world.run(2_000);
+    assert_eq!(world.configuration.generation, Generation(2));
+    assert_eq!(world.at(1).ring().undisposed(), tasks, "the rest is kept");
+    let stored = write(&mut world, 1, 4..5);
+    assert_ne!(world.sequence(stored[0]), lost, "no id is given twice");
+}
+
+#[test]
+fn what_was_kept_after_a_loss_is_kept_when_its_process_ends_before_it_goes_on() {
+    let mut world = World::new(1, 1, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..3);
+    let tasks = world.at(1).ring().undisposed();
+    world.kill(1);
+    world.nodes.get_mut(&1).unwrap().cut_mark = true;
+    world.configure(|it| {
+        it.generation = Generation(1);
+        it.kept_by = Some(replica(1));
+    });
+    world.restart(1);
+    world.run(2_000);
+    assert_eq!(world.role(1), Some(RoleView::Leading));
+    assert_eq!(world.at(1).ring().undisposed(), tasks);
+    world.kill(1);
+    world.restart(1);
+    world.run(2_000);
+    assert_eq!(world.at(1).ring().undisposed(), tasks);
+}
+
+#[test]
+fn a_cut_that_takes_all_of_the_life_after_a_loss_is_asked_for_where_a_peer_holds_it() {
+    let mut world = World::new(2, 2, Persistence::Fsync);
+    world.run(1_000);
+    write(&mut world, 1, 0..3);
+    let left = world.nodes[&1].disk.len();
+    world.configure(|it| {
+        it.term = it.term.next();
+        it.generation = Generation(1);
+        it.kept_by = Some(replica(1));
+    });
+    world.run(3_000);
+    let stored = write(&mut world, 1, 3..6);
+    let stored: Vec<Sequence> = stored.iter().map(|it| world.sequence(*it)).collect();
+    world.run(500);
+    world.kill(1);
+    world.cut_to(1, left);
+    world.forget_commits(1);
+    world.restart(1);
+    world.run(4_000);
+    let leader = world.configuration.primary.unwrap().member.0;
+    assert_eq!(world.role(leader), Some(RoleView::Leading));
+    for sequence in stored {
+        let get = world.ask(leader, Request::Get { sequence });
+        world.settle();
+        let found = matches!(world.reply(get), Some(Reply::Task(_)));
+        assert!(found, "{sequence}");
+    }
+    world.assert_equal_rings();
+}
+
 /// Member 2's disk has only so many records left and member 3 is dead, while all three seats are needed; then member 2 is named
 /// primary. Tells what members 1 and 3 hold.
 fn leads_beside_a_dead_third_seat(left: usize, peer_is_marked: bool) -> (World<Sound>, Lsn) {
