@@ -1,8 +1,13 @@
 //! Attempts and their reports (PROTOCOL §3): the executing member and the primary are two roles, and an attempt outlives the
 //! term that started it.
 
+use std::sync::Arc;
+
 use ringhold_ringbuffer::{EntryState, LogEntry, Op};
-use ringhold_types::{AttemptNumber, AttemptToken, Lsn, MemberId, Outcome, Sequence, Term};
+use ringhold_types::{
+    AttemptNumber, AttemptToken, Failure, FailureKind, Lsn, MemberId, OnInterrupt, Outcome,
+    Sequence, Term,
+};
 
 use crate::attempts::{LocalState, end_bytes};
 use crate::context::Context;
@@ -239,6 +244,7 @@ impl Primary {
         if context.drops(Rule::EffectsAfterCommit) {
             self.wake_early(core, context, token.sequence, &end);
         }
+        let end = if_given_back(core, token.sequence, end);
         let op = op_of(current.token, end)?;
         let lsn = self.append(core, context, op);
         if let Some(current) = self.schedule.current.get_mut(&token.sequence) {
@@ -260,10 +266,10 @@ impl Primary {
             AttemptEnd::Failed(failure) => Outcome::Failed(failure.as_ref().clone()),
             AttemptEnd::Aborted | AttemptEnd::HandedBack => return,
         };
-        let outcome = std::sync::Arc::new(outcome);
+        let outcome = Arc::new(outcome);
         let attempts = self.schedule.attempts(sequence);
         for token in self.waiters.take(sequence).into_keys() {
-            let outcome = std::sync::Arc::clone(&outcome);
+            let outcome = Arc::clone(&outcome);
             let reply = Reply::Outcome {
                 sequence,
                 outcome,
@@ -492,6 +498,19 @@ pub(crate) fn stop(
     }
 }
 
+/// What the end of an attempt means for a task that must not be repeated (PROTOCOL §3): given back, it has failed.
+fn if_given_back(core: &Core, sequence: Sequence, end: AttemptEnd) -> AttemptEnd {
+    let entry = core.ring.look_up(sequence);
+    let once = entry.is_ok_and(|it| it.task.on_interrupt == OnInterrupt::Fail);
+    match end {
+        AttemptEnd::Aborted | AttemptEnd::HandedBack if once => {
+            let text = "the member that ran the task stops or was drained, and the task must not run twice";
+            AttemptEnd::Failed(Arc::new(Failure::new(FailureKind::Interrupted, text)))
+        }
+        end => end,
+    }
+}
+
 /// The operation that a report becomes.
 fn op_of(token: AttemptToken, end: AttemptEnd) -> Option<Op> {
     let sequence = token.sequence;
@@ -521,8 +540,6 @@ fn op_of(token: AttemptToken, end: AttemptEnd) -> Option<Op> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use ringhold_types::{ExecutorId, PartitionKey, PartitionNumber, StartNonce, TaskResult};
 

@@ -6,7 +6,8 @@ use ringhold_history::{Kind, Loss};
 use ringhold_replica::{Effects, Replica, Reply, Request, RequestToken, RoleView, StartAttempt};
 use ringhold_ringbuffer::LogEntry;
 use ringhold_types::{
-    Configuration, ErrorCode, Lsn, MemberId, PartitionKey, Persistence, ReplicaId, Sequence, Term,
+    AttemptNumber, Configuration, ErrorCode, Lsn, MemberId, PartitionKey, Persistence, ReplicaId,
+    Sequence, Term,
 };
 
 use super::World;
@@ -283,6 +284,13 @@ impl World {
             return;
         };
         let awaited = accepted.term != token.term || accepted.once;
+        if accepted.once && token.attempt > AttemptNumber(1) {
+            let (sequence, attempt) = (token.sequence, token.attempt);
+            let text = format!(
+                "{partition}/{sequence} must not be repeated and runs as attempt {attempt}"
+            );
+            self.violate("I11", text);
+        }
         if awaited
             && !self
                 .oracle

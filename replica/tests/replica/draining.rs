@@ -6,11 +6,15 @@ use ringhold_types::*;
 
 /// Member 1 runs a task, is drained, and (if `moved`) member 2 leads by now.
 fn drained(moved: bool) -> (World<Sound>, Sequence, AttemptToken) {
+    drained_with(task("a"), moved)
+}
+
+fn drained_with(task: TaskSpec, moved: bool) -> (World<Sound>, Sequence, AttemptToken) {
     let mut config = executor(Persistence::Memory, 2);
     config.min_copies = Some(1);
     let mut world = World::with_rules(Sound, 3, 3, config);
     world.run(1_000);
-    let token = world.submit(1, "a");
+    let token = world.submit_task(1, task);
     world.settle();
     let sequence = world.sequence(token);
     let attempt = world.started(1, sequence).unwrap();
@@ -48,6 +52,25 @@ fn what_runs_for_others_at_the_end_of_a_drain_is_handed_back_and_runs_elsewhere(
     match world.outcome(waiting) {
         Some(Outcome::Succeeded(result)) => assert_eq!(&result.payload[..], b"done"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_task_that_must_not_run_twice_fails_when_it_is_handed_back() {
+    for end in [AttemptEnd::HandedBack, AttemptEnd::Aborted] {
+        let mut once = task("a");
+        once.on_interrupt = OnInterrupt::Fail;
+        let (mut world, sequence, attempt) = drained_with(once, true);
+        world.event(1, Event::DrainOver(true));
+        world.report(1, attempt, end);
+        world.run(1_000);
+        let waiting = world.retrieve(2, sequence);
+        world.settle();
+        match world.outcome(waiting) {
+            Some(Outcome::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Interrupted),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.count_starts(sequence), 1);
     }
 }
 

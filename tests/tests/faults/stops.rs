@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringhold_client::{Client, ErrorCode, Submit};
+use ringhold_client::{Client, ErrorCode, FailureKind, OnInterrupt, Outcome, Submit};
 use ringhold_types::{PartitionCount, TaskId};
 
 use super::cluster::{TestCluster, key_led_by, wait_for_member, wait_until, wait_until_safe};
@@ -107,8 +107,10 @@ async fn what_outlives_a_drain_is_handed_back_unless_the_drain_is_ended_before()
     );
     let ends_there = submit_behind(&observer, &kept, &key).await;
     let handed_back = submit_behind(&observer, &endless, &key).await;
-    let begun = || kept.begun(1) + endless.begun(1);
-    wait_until("they run", async || begun() == 2 * RUNNING).await;
+    let never_again = Gates::new(cluster.directory(), "never-again");
+    let interrupted = submit_once(&observer, &never_again, &key).await;
+    let begun = || kept.begun(1) + endless.begun(1) + never_again.begun(1);
+    wait_until("they run", async || begun() == 2 * RUNNING + 1).await;
     wait_until_safe(&client).await;
 
     // Whatever it waits for, a drain that is ended takes nothing from the member.
@@ -126,7 +128,8 @@ async fn what_outlives_a_drain_is_handed_back_unless_the_drain_is_ended_before()
     has_nothing(&client, "m1").await;
     let drained = client.cluster().drain_within("m1", MOMENT).await;
     let drained = drained.expect("nothing is left but what runs");
-    assert_eq!(drained.handed_back.map(usize::try_from), Some(Ok(RUNNING)));
+    let given_up = drained.handed_back.map(usize::try_from);
+    assert_eq!(given_up, Some(Ok(RUNNING + 1)));
     wait_until("they run elsewhere", async || endless.begun(2) == RUNNING).await;
     endless.open(1);
     endless.open(2);
@@ -134,9 +137,26 @@ async fn what_outlives_a_drain_is_handed_back_unless_the_drain_is_ended_before()
         ran_without_a_fault(&observer, ids, attempts).await;
     }
     assert_eq!((endless.ran(1), endless.ran(2)), (0, RUNNING));
+    let read = observer.retrieve(&interrupted, OUTCOME_PATIENCE).await;
+    let Outcome::Failed(failure) = read.expect("an outcome").outcome else {
+        panic!("it must not be repeated, and its run was cut short");
+    };
+    assert_eq!(failure.kind, FailureKind::Interrupted);
+    assert_eq!((never_again.begun(1), never_again.begun(2)), (1, 0));
     recorder.read_runs(kept.runs());
-    let ids = [vec![first], ends_there, handed_back].concat();
+    let ids = [vec![first, interrupted], ends_there, handed_back].concat();
     audit_runs(&cluster, &recorder, &ids, &endless).await;
+}
+
+/// Submits a task that waits at `gates` and must not run twice to the partition of a key.
+async fn submit_once(observer: &Observer, gates: &Gates, key: &str) -> TaskId {
+    let name = observer.unused_name();
+    let once = |submit: Submit<_>| {
+        let submit = submit.key(key.to_owned());
+        submit.on_interrupt(OnInterrupt::Fail)
+    };
+    let stored = observer.submit_as("work", gates.task(), Name::Drawn(&name), 0, once);
+    stored.await.expect("it is stored").id
 }
 
 /// Asserts that each task has an outcome of its attempt of that number, and that none before counts as a fault.
