@@ -280,8 +280,8 @@ impl Cluster {
     /// up to 7 s more. `member` is its name or its identity as printed.
     ///
     /// # Errors
-    /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`, `handed_back`) what is left and
-    /// what was handed back, and the drain goes on; others as of [`Self::drain`].
+    /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`, `left_attempts`, `handed_back`) what is
+    /// left and what was handed back, and the drain goes on; others as of [`Self::drain`].
     pub async fn drain_within(
         &self,
         member: &str,

@@ -35,6 +35,10 @@ pub const LEFT_PRIMARIES: &str = "left_primaries";
 /// Metadata of DRAIN_TIMEOUT: partitions of which the draining member still holds a required copy, a decimal number.
 pub const LEFT_SEATS: &str = "left_seats";
 
+/// Metadata of DRAIN_TIMEOUT: attempts that ran on the draining member and that nobody has taken back yet, a decimal number;
+/// absent if that member did not say.
+pub const LEFT_ATTEMPTS: &str = "left_attempts";
+
 /// Metadata of DRAIN_TIMEOUT: attempts that still ran on the draining member and were handed back, a decimal number.
 pub const HANDED_BACK: &str = "handed_back";
 

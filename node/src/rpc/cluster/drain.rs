@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringhold_control::{Cluster, Command};
-use ringhold_proto::code::{HANDED_BACK, LEFT_PRIMARIES, LEFT_SEATS};
+use ringhold_proto::code::{HANDED_BACK, LEFT_ATTEMPTS, LEFT_PRIMARIES, LEFT_SEATS};
 use ringhold_proto::convert::{duration_from_millis, millis_from_duration};
 use ringhold_proto::{ApiError, v1};
 use ringhold_replica::Event;
@@ -127,17 +127,16 @@ impl Drained<'_> {
             !drains(&view.cluster, member) || runs_nothing
         });
         let patience = Duration::from_millis(HAND_BACK_MAX.0);
-        if tokio::time::timeout(patience, ends).await.is_err() {
-            tracing::warn!(
-                "not everything that ran here could be handed back in time; the rest is on its way"
-            );
-        }
+        let _late = tokio::time::timeout(patience, ends).await;
         let view = driver.view();
         let handed_back = view.counters.handed_back.saturating_sub(before);
         let handed_back = u32::try_from(handed_back).unwrap_or(u32::MAX);
-        if !has_nothing(&view.cluster, member) {
+        // What is not yet taken back dies with the process: it must not be stopped.
+        let attempts = view.attempts_for_others + view.waiting_reports;
+        if attempts > 0 || !has_nothing(&view.cluster, member) {
             return Err(self
-                .unfinished()
+                .unfinished(attempts)
+                .with_metadata(LEFT_ATTEMPTS, attempts.to_string())
                 .with_metadata(HANDED_BACK, handed_back.to_string()));
         }
         Ok(handed_back)
@@ -209,7 +208,7 @@ impl Drained<'_> {
             Ok(Ok(view)) if drains(&view.cluster, member) => Ok(()),
             Ok(Ok(_)) => Err(self.ended_by_another()),
             Ok(Err(_)) => Err(stops()),
-            Err(_) => Err(self.unfinished()),
+            Err(_) => Err(self.unfinished(0)),
         }
     }
 
@@ -219,16 +218,20 @@ impl Drained<'_> {
         api_error(ErrorCode::FailedPrecondition, message)
     }
 
-    /// The time is over and the member is still needed.
-    fn unfinished(&self) -> ApiError {
+    /// The time is over and the member is still needed, or `attempts` that ran on it are not taken back yet.
+    fn unfinished(&self, attempts: usize) -> ApiError {
         let cluster = self.api.cluster();
         if !drains(&cluster, self.member) {
             return self.ended_by_another();
         }
         let name = &self.request.member;
         let (primaries, seats) = members::left_of(&cluster, self.member);
+        let running = match attempts {
+            0 => String::new(),
+            _ => format!(", and {attempts} attempts that ran on it have not been taken back"),
+        };
         let message = format!(
-            "{name} still leads {primaries} partitions and holds a required copy of {seats}; it goes on draining. Drain it again \
+            "{name} still leads {primaries} partitions and holds a required copy of {seats}{running}; it goes on draining. Drain it again \
              to wait on, see `ringhold member ls`, or end the drain with `ringhold member drain {name} --undo`"
         );
         api_error(ErrorCode::DrainTimeout, message)
