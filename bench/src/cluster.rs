@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ringhold_client::Client;
+use ringhold_sys::HeldAddress;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -34,8 +34,7 @@ pub(crate) struct Processes {
 
 struct MemberProcess {
     name: String,
-    client: String,
-    peer: String,
+    addresses: Addresses,
     running: Option<Running>,
 }
 
@@ -68,17 +67,16 @@ impl Processes {
         let directory = directory(parent)?;
         let count = usize::try_from(count)?;
         let addresses = addresses(count)?;
-        let join: Vec<&str> = addresses.iter().map(|(_, peer)| peer.as_str()).collect();
+        let join: Vec<&str> = addresses.iter().map(|it| it.peer.as_str()).collect();
         let mut processes = Self {
             join: join.join(","),
             members: Vec::new(),
             directory,
         };
-        for (number, (client, peer)) in (1..).zip(addresses) {
+        for (number, addresses) in (1..).zip(addresses) {
             processes.members.push(MemberProcess {
                 name: format!("m{number}"),
-                client,
-                peer,
+                addresses,
                 running: None,
             });
         }
@@ -121,9 +119,9 @@ impl Processes {
             .args(["--name", &member.name, "--join", &self.join])
             .args([
                 "--peer-address",
-                &member.peer,
+                &member.addresses.peer,
                 "--client-address",
-                &member.client,
+                &member.addresses.client,
             ])
             .args(["--http-address", "127.0.0.1:0"])
             .args(["--expect", &self.members.len().to_string()])
@@ -240,7 +238,10 @@ impl Processes {
     /// # Errors
     /// When no member answers.
     pub(crate) async fn client(&self, in_flight: usize) -> anyhow::Result<Client> {
-        let endpoints = self.members.iter().map(|member| member.client.clone());
+        let endpoints = self
+            .members
+            .iter()
+            .map(|member| member.addresses.client.clone());
         let builder = Client::builder()
             .endpoints(endpoints)
             .submits_in_flight(in_flight);
@@ -273,27 +274,35 @@ pub(crate) fn directory(parent: Option<&Path>) -> anyhow::Result<TempDir> {
         .with_context(|| format!("cannot make a directory in {}", parent.display()))
 }
 
-/// Addresses for clients and for members. On loopback they were free a moment ago: members must know each other's before
-/// they start.
-fn addresses(count: usize) -> anyhow::Result<Vec<(String, String)>> {
+/// Where a member is found.
+struct Addresses {
+    client: String,
+    peer: String,
+    /// On loopback nobody else gets its ports, also not between its death and its next start.
+    _held: Option<[HeldAddress; 2]>,
+}
+
+/// Addresses that are known before any member has started: members must know each other's.
+fn addresses(count: usize) -> anyhow::Result<Vec<Addresses>> {
+    let own = |number| {
+        let host = network::address_of(number);
+        Ok(Addresses {
+            client: format!("{host}:{}", OWN_PORTS.0),
+            peer: format!("{host}:{}", OWN_PORTS.1),
+            _held: None,
+        })
+    };
+    let on_loopback = |_number| {
+        let (client, peer) = (HeldAddress::on_loopback()?, HeldAddress::on_loopback()?);
+        Ok(Addresses {
+            client: client.address().to_string(),
+            peer: peer.address().to_string(),
+            _held: Some([client, peer]),
+        })
+    };
     if network::is_own() {
-        let address = |number| {
-            let host = network::address_of(number);
-            (
-                format!("{host}:{}", OWN_PORTS.0),
-                format!("{host}:{}", OWN_PORTS.1),
-            )
-        };
-        return Ok((1..=count).map(address).collect());
+        (1..=count).map(own).collect()
+    } else {
+        (1..=count).map(on_loopback).collect()
     }
-    let bind = |_| TcpListener::bind("127.0.0.1:0");
-    let held: Vec<TcpListener> = (0..2 * count).map(bind).collect::<Result<_, _>>()?;
-    let free: Vec<String> = held
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.to_string()))
-        .collect::<std::io::Result<_>>()?;
-    let pairs = free.chunks_exact(2);
-    Ok(pairs
-        .map(|pair| (pair[0].clone(), pair[1].clone()))
-        .collect())
 }

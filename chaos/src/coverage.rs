@@ -126,11 +126,19 @@ pub enum Mark {
     DiskHadRoomAgain,
     /// A submit was refused because a disk was nearly full (§4).
     DiskFullRefused,
+    /// A log was refused whole because of an unreadable batch in a segment before its newest one (§5).
+    OldRotRefused,
+    /// Its member had a seat again, as a new incarnation (§5).
+    OldRotMended,
+    /// A process did not start because its disk was full (§5).
+    FullAtStart,
+    /// It started once there was room (§5).
+    StartedWithRoom,
 }
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 63] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -190,6 +198,10 @@ impl Mark {
         Self::WaitedForDisk,
         Self::DiskHadRoomAgain,
         Self::DiskFullRefused,
+        Self::OldRotRefused,
+        Self::OldRotMended,
+        Self::FullAtStart,
+        Self::StartedWithRoom,
     ];
 
     /// The name in reports.
@@ -297,6 +309,9 @@ pub const COVERS: [(&str, &[Mark]); 29] = [
             Mark::WaitedForDisk,
             Mark::DiskHadRoomAgain,
             Mark::DiskFullRefused,
+            Mark::OldRotRefused,
+            Mark::FullAtStart,
+            Mark::StartedWithRoom,
         ],
     ),
     (
@@ -317,7 +332,7 @@ pub const COVERS: [(&str, &[Mark]); 29] = [
     ),
     ("I7", &[Mark::Fenced]),
     ("I8", &[Mark::TookOver, Mark::TailCut]),
-    ("I9", &[Mark::NewIncarnation, Mark::Rot]),
+    ("I9", &[Mark::NewIncarnation, Mark::Rot, Mark::OldRotMended]),
     ("I10", &[Mark::TailCut]),
     (
         "I11",

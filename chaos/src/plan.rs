@@ -21,6 +21,9 @@ const SEGMENTED: u32 = 750_000;
 /// In so many millionths of the seeds with a segmented log, flushes fail and disks fill up.
 const DISK_FAULTS: u32 = 350_000;
 
+/// Of so many millionths of the rot in a segmented log the place is an older segment.
+const OLD_ROT: u32 = 800_000;
+
 /// Everything that a seed decides before its run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -112,6 +115,8 @@ pub struct DiskPlan {
     pub torn: u32,
     /// Crashes that damage flushed writes above the last mark, in millionths.
     pub damaged: u32,
+    /// Of so many millionths of the rot the place is an older segment than the newest, where there are such.
+    pub old_rot: u32,
     /// Mean time between flushes that fail and disks that fill up, in microseconds; `None` where neither happens.
     pub faults: Option<u64>,
 }
@@ -269,6 +274,7 @@ impl Plan {
             let payload = random.skewed(16, PAYLOAD_MOST);
             if random.chance(SEGMENTED) {
                 plan.disk.model = DiskModel::Segmented { payload };
+                plan.disk.old_rot = OLD_ROT;
                 plan.disk.faults = disk_faults(&mut Stream::new(seed, Concern::PlanDiskFaults));
             }
         }
@@ -280,14 +286,16 @@ impl Plan {
     pub fn with_records(seed: u64) -> Self {
         let mut plan = Self::of_seed(seed);
         plan.disk.model = DiskModel::Records;
+        plan.disk.old_rot = 0;
         plan.disk.faults = None;
         plan
     }
 
-    /// The plan of a seed that was explored before flushes failed and disks filled up.
+    /// The plan of a seed that was explored before flushes failed, disks filled up and older segments rotted.
     #[must_use]
     pub fn with_sound_disks(seed: u64) -> Self {
         let mut plan = Self::of_seed(seed);
+        plan.disk.old_rot = 0;
         plan.disk.faults = None;
         plan
     }
@@ -348,6 +356,7 @@ impl Plan {
                 flush: random.sloped(200, 100 * MILLISECOND),
                 torn: some(random, 900_000),
                 damaged: some(random, 300_000),
+                old_rot: 0,
                 faults: None,
             },
             control: control(random),

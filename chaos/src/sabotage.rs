@@ -54,6 +54,8 @@ pub enum Sabotage {
     LearnerElected,
     /// §3: members are judged dead as if no tail were cut.
     DeathIgnoresMark,
+    /// §5: what an older segment holds counts, whatever its checksums say.
+    OldSegmentsTrusted,
 }
 
 impl Sabotage {
@@ -168,7 +170,7 @@ const fn rule(name: &'static str, rule: Rule, needed: Needed, breaks: &'static s
 }
 
 /// All sabotages.
-pub const LIST: [Listed; 33] = [
+pub const LIST: [Listed; 34] = [
     rule(
         "commit-without-acks",
         Rule::CommitNeedsAllAcks,
@@ -436,6 +438,15 @@ pub const LIST: [Listed; 33] = [
         sabotage: Sabotage::DeathIgnoresMark,
         needed: Needed {
             median: 1,
+            stated: 5_000,
+        },
+    },
+    Listed {
+        name: "old-segments-trusted",
+        breaks: "§5: what an older segment holds counts, whatever its checksums say",
+        sabotage: Sabotage::OldSegmentsTrusted,
+        needed: Needed {
+            median: 60,
             stated: 5_000,
         },
     },

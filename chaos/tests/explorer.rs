@@ -11,7 +11,7 @@ use ringhold_chaos::schedule::{self, SCHEDULES};
 /// Fresh seeds in every run; a red one is shown again by `ringhold-chaos replay --seed N`.
 const FRESH_SEEDS: u64 = 200;
 /// Seeds that broke an invariant once, each with what it found, while disks were lists of records.
-const FOUND_ONCE: [(u64, &str); 18] = [
+const FOUND_ONCE: [(u64, &str); 19] = [
     (501_294, "a peer's log no longer held what a cut tail needs"),
     (
         1_001_967,
@@ -66,9 +66,13 @@ const FOUND_ONCE: [(u64, &str); 18] = [
         80_000_513,
         "a cut tail that was not asked for, since a loss before it was not applied yet",
     ),
+    (
+        205_457_677_228,
+        "an answer under a lease that outlived its seat, taken for one after a recorded loss",
+    ),
 ];
 /// Seeds that broke an invariant since the segmented log itself is simulated, each with what it found.
-const FOUND_WITH_THE_LOG: [(u64, &str); 4] = [
+const FOUND_WITH_THE_LOG: [(u64, &str); 5] = [
     (
         282_607_407_210,
         "what was flushed into a segment whose name a killed process had not made durable",
@@ -81,6 +85,10 @@ const FOUND_WITH_THE_LOG: [(u64, &str); 4] = [
     (
         910_212_080_978,
         "the explorer's control plane waited for a recorded process start that was never heard",
+    ),
+    (
+        452_054_171_268,
+        "a cut that an opening had dealt with before its process ended, taken for none",
     ),
 ];
 

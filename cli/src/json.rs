@@ -84,11 +84,15 @@ fn call(call: &TaskCall) -> Value {
     match call {
         TaskCall::Handler {
             name,
+            version,
             payload,
             content_type,
-        } => {
-            json!({ "handler": name, "payload": bytes(payload), "content_type": content_type })
-        }
+        } => json!({
+            "handler": name,
+            "version": version,
+            "payload": bytes(payload),
+            "content_type": content_type,
+        }),
         TaskCall::Process(process) => {
             let arguments = process
                 .arguments

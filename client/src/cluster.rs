@@ -277,7 +277,7 @@ impl Cluster {
 
     /// Begins the drain of a member and waits until it leads nothing, holds no copy that counts and runs nothing, at most
     /// `within` (a day at most). What still runs on it then is stopped and handed back, so that it runs elsewhere: that takes
-    /// up to 7 s more. `member` is its name or its identity as printed.
+    /// up to 9 s more. `member` is its name or its identity as printed.
     ///
     /// # Errors
     /// [`RequestError`]: DRAIN_TIMEOUT names in its metadata (`left_primaries`, `left_seats`, `left_attempts`, `handed_back`) what is
@@ -313,7 +313,7 @@ impl Cluster {
             async move { cluster_service(attempt.channel).drain_member(request).await }
         };
         // What is handed back at the end takes its time after `wait`.
-        let hand_back = within.map_or(Duration::ZERO, |_| limits::HAND_BACK_MAX);
+        let hand_back = within.map_or(Duration::ZERO, |_| limits::DRAIN_END_MAX);
         let takes = wait.saturating_add(hand_back);
         let mut asking = Asking::call(None, limits::REQUEST_DEADLINE.saturating_add(takes));
         asking.budget = asking.budget.saturating_add(takes);

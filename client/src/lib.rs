@@ -24,6 +24,7 @@ mod error;
 mod executor;
 mod follow;
 mod handle;
+mod pace;
 mod random;
 mod refusal;
 mod retrieve;
@@ -35,6 +36,7 @@ mod submit_stream;
 mod submitter;
 mod task;
 mod task_info;
+mod task_name;
 mod typed;
 
 pub use builder::ClientBuilder;
@@ -47,17 +49,19 @@ pub use codec::{Codec, CodecCause, CodecError, JSON, Json, read_json};
 pub use error::{BuildError, GoneReason, RequestError, RetrieveError, SubmitError, TaskError};
 pub use executor::{BatchError, BatchItem, Executor};
 pub use handle::{AbortOnDrop, TaskHandle};
+pub use pace::{ExponentialPace, FixedPace, LinearPace, Pace, PaceError};
 pub use retrieve::{Retrieve, Retrieved};
 pub use ringhold_types::{
-    ClusterId, ErrorCode, ExecutorConfig, ExecutorName, Failure, FailureKind, MemberId, Millis,
-    OnInterrupt, Outcome, PartitionNumber, Persistence, ProcessExit, Receipt, Sequence, TaskId,
-    TaskResult, TaskStatus, Term, WhenFull,
+    ClusterId, ErrorCode, ExecutorConfig, ExecutorName, Failure, FailureKind, GrowthFactor, Jitter,
+    MemberId, Millis, OnInterrupt, Outcome, PartitionNumber, Persistence, ProcessExit, Receipt,
+    Sequence, TaskId, TaskResult, TaskStatus, Term, WhenFull,
 };
 pub use routing::{RoutingExecutor, RoutingMember, RoutingTable};
 pub use submit::Submit;
 pub use submitter::FullPolicy;
 pub use task::{HandlerTask, ProcessOutput, ProcessTask, Submittable, Task};
 pub use task_info::{AttemptInfo, ListFilter, TaskInfo, TaskPage, UnavailablePartition};
+pub use task_name::{NoParts, make_stable_task_id, make_task_id};
 pub use typed::Typed;
 
 /// Implements [`Task`] (the trait): `#[task(name = "…", executor = "…", output = Type)]`, of which only `output` is needed.

@@ -58,5 +58,5 @@ pub const CONFIRMATION_DEADLINE: Duration = Duration::from_secs(5);
 /// Members whose routing table is followed at once. Two, so that one that freezes does not freeze the client's view.
 pub const ROUTING_SOURCES: usize = 2;
 /// Longest that a drain is worked on after its time.
-pub(crate) const HAND_BACK_MAX: Duration =
-    Duration::from_millis(ringhold_types::limits::HAND_BACK_MAX.0);
+pub(crate) const DRAIN_END_MAX: Duration =
+    Duration::from_millis(ringhold_types::limits::DRAIN_END_MAX.0);

@@ -109,7 +109,7 @@ impl From<tonic::Status> for Miss {
         if let Some(refusal) = ApiError::from_status(&status) {
             return Self::Refused(refusal);
         }
-        let refused = |code| Self::Refused(ApiError::new(code, status.message()));
+        let refused = |code| Self::Refused(ApiError::new(code, reason(&status)));
         match status.code() {
             tonic::Code::Unimplemented => refused(ErrorCode::FailedPrecondition),
             tonic::Code::InvalidArgument => refused(ErrorCode::InvalidArgument),
@@ -119,6 +119,20 @@ impl From<tonic::Status> for Miss {
             }
             _ => Self::Unanswered(with_causes(&status)),
         }
+    }
+}
+
+/// Why a call was refused by somebody who does not say so in Ringhold's way; servers often leave out the text for a method
+/// that they do not have.
+fn reason(status: &tonic::Status) -> String {
+    match (status.message(), status.code()) {
+        ("", tonic::Code::Unimplemented) => {
+            "the server at this address does not have this call: the member is of another \
+             version, or the address is that of something else"
+                .to_owned()
+        }
+        ("", code) => format!("refused without a reason ({})", code.description()),
+        (message, _) => message.to_owned(),
     }
 }
 
@@ -206,6 +220,18 @@ mod tests {
         }
         assert!(newer(tonic::Code::Unavailable).may_be_done());
         assert!(matches!(newer(tonic::Code::Cancelled), Miss::Unanswered(_)));
+    }
+
+    #[test]
+    fn a_refusal_without_a_text_of_its_own_has_a_reason_all_the_same() {
+        for (status, reason) in [
+            (tonic::Status::unimplemented(""), "does not have this call"),
+            (tonic::Status::permission_denied(""), "without a reason"),
+            (tonic::Status::unimplemented("not here"), "not here"),
+        ] {
+            let error = RequestError::from(Miss::from(status));
+            assert!(error.to_string().contains(reason), "{error}");
+        }
     }
 
     #[test]

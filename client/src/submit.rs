@@ -150,6 +150,7 @@ impl<A> Submit<A> {
                 .not_before
                 .map(|time| timestamp_from_unix(span::unix(time))),
             dispose_on_success: options.dispose_on_success,
+            ..v1::Task::default()
         };
         let within = options
             .deadline

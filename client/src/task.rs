@@ -64,6 +64,7 @@ impl<T: Task> Submittable for &T {
 pub(crate) fn handler_call<T: Task, C: Codec>(task: &T) -> Result<TaskCall, CodecError> {
     Ok(TaskCall::Handler {
         name: T::NAME.to_owned(),
+        version: None,
         payload: encode::<T, C>(task)?,
         content_type: C::CONTENT_TYPE.to_owned(),
     })
@@ -175,6 +176,7 @@ impl Submittable for HandlerTask {
     fn to_call(&self) -> Result<TaskCall, CodecError> {
         Ok(TaskCall::Handler {
             name: self.name.clone(),
+            version: None,
             payload: self.payload.clone(),
             content_type: self.content_type.clone(),
         })

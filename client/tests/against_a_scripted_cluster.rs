@@ -735,11 +735,11 @@ async fn a_client_refuses_another_cluster_than_the_one_it_was_told() {
 
 #[tokio::test]
 async fn a_client_without_anybody_to_talk_to_says_so_within_its_deadline() {
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
-    drop(taken);
+    // Bound, but not listened on: nobody answers, and no other test gets the port meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    held.bind(any).expect("a port");
+    let address = held.local_addr().expect("bound").to_string();
     let builder = Client::builder().endpoints([address.clone()]);
     let started = std::time::Instant::now();
     let error = builder

@@ -149,7 +149,17 @@ fn check_pattern(entry: &Entry, report: &mut Report) {
 
 fn executor(entry: &Entry, report: &mut Report) -> Option<ExecutorTemplate> {
     let table = read::table(entry, report)?;
-    read::unknown_keys(&table, &EXECUTOR_KEYS, report);
+    let known: Vec<&str> = EXECUTOR_KEYS
+        .into_iter()
+        .chain(ExecutorConfig::NOT_YET)
+        .collect();
+    read::unknown_keys(&table, &known, report);
+    for setting in &table.0 {
+        if ExecutorConfig::NOT_YET.contains(&setting.key.as_str()) {
+            let message = format!("`{}` is not supported yet", setting.key);
+            report.error(&setting.place, message);
+        }
+    }
     let mut config: ExecutorConfig = ExecutorTemplate::default().settings().clone();
     for setting in &table.0 {
         settings::read_into(&mut config, setting, report);

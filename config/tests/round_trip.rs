@@ -83,7 +83,6 @@ fn executor() -> impl Strategy<Value = ExecutorTemplate> {
     let words = (when_full, persistence, vec(binary(), 0..4), any::<bool>());
     (numbers, spans, words).prop_map(|(numbers, spans, words)| {
         ExecutorTemplate::of(ExecutorConfig {
-            name: ExecutorName::new("x").expect("valid"),
             pool_size: numbers.0,
             durability: numbers.1.0,
             capacity: numbers.2,
@@ -99,6 +98,7 @@ fn executor() -> impl Strategy<Value = ExecutorTemplate> {
             kill_grace: spans.3,
             output_bytes_max: numbers.5,
             statistics_enabled: words.3,
+            ..ExecutorConfig::with_name(ExecutorName::new("x").expect("valid"))
         })
     })
 }

@@ -89,6 +89,11 @@ impl Cluster {
             Command::CreateExecutor { config } => self.create_executor(config, changes),
             Command::UpdateExecutor { config } => self.update_executor(config, changes),
             Command::DeleteExecutor { name } => self.delete_executor(name, changes),
+            Command::SetExecutorState {
+                name,
+                wish,
+                expected,
+            } => self.set_executor_state(name, wish, *expected, changes),
             Command::Materialise {
                 executor,
                 partitions,
@@ -137,6 +142,15 @@ impl Cluster {
         }
         self.feature_level = self.feature_level.max(level);
         Ok(Response::Done)
+    }
+
+    /// The command that raises the feature level to what every member can, if that is more than the present one.
+    #[must_use]
+    pub fn level_step(&self) -> Option<Command> {
+        let members = self.members.values();
+        let living = members.filter(|record| !record.is_forgotten());
+        let level = living.map(|record| record.info.feature_level).min()?;
+        (level > self.feature_level).then_some(Command::RaiseFeatureLevel { level })
     }
 
     /// The cluster's identity; nothing before its first command.

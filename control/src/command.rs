@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use ringhold_types::{
-    ClusterId, ConfigurationChange, ConfigurationVersion, ExecutorConfig, ExecutorId, ExecutorName,
-    Generation, Incarnation, MemberId, PartitionKey, PartitionNumber, StartNonce, UnixMillis,
+    ClusterId, ConfigurationChange, ConfigurationVersion, ControlIndex, ExecutorConfig, ExecutorId,
+    ExecutorName, ExecutorWish, Generation, Incarnation, MemberId, PartitionKey, PartitionNumber,
+    StartNonce, UnixMillis,
 };
 
 /// A deterministic change of cluster state.
@@ -78,6 +79,16 @@ pub enum Command {
     DeleteExecutor {
         /// Its name.
         name: ExecutorName,
+    },
+    /// Pauses, resumes or shuts down an executor. One that has the state already stays as it is.
+    SetExecutorState {
+        /// Its name.
+        name: ExecutorName,
+        /// The state that it gets.
+        wish: ExecutorWish,
+        /// The command that brought it into its present state, if nothing else may have changed it since: the end of a pause
+        /// by its time must not end another one.
+        expected: Option<ControlIndex>,
     },
     /// These partitions are about to hold their first task. Idempotent.
     Materialise {
@@ -183,6 +194,11 @@ pub enum Response {
         /// Incarnation of its `memory` replicas.
         memory: Incarnation,
     },
+    /// The member drains.
+    Drains {
+        /// The command that began this drain; asked for again while it lasts, it is the same one.
+        drain: ControlIndex,
+    },
     /// The executor exists.
     Executor {
         /// Its number.
@@ -252,6 +268,15 @@ pub enum Refused {
         /// The first setting that differs.
         setting: Cow<'static, str>,
     },
+    /// The executor was shut down, which is for good.
+    #[error("the executor was shut down, for good: {reason}; destroy it and create it anew")]
+    ShutDown {
+        /// Why it was.
+        reason: String,
+    },
+    /// The executor is in another state than the expected one.
+    #[error("the executor's state was changed in between")]
+    StateChanged,
     /// A setting is outside its range.
     #[error("{violation}")]
     Invalid {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ringhold_types::{
-    ExecutorConfig, ExecutorId, ExecutorName, Generation, PartitionKey, PartitionNumber, Sequence,
+    ExecutorConfig, ExecutorId, ExecutorName, ExecutorState, Generation, PartitionKey,
+    PartitionNumber, Sequence,
 };
 
 use crate::layout::LayoutKey;
@@ -64,6 +65,7 @@ impl Cluster {
         };
         let record = ExecutorRecord {
             config: Arc::new(config.clone()),
+            state: ExecutorState::Running,
             partitions: vec![partition; count],
         };
         self.by_name.insert(config.name.clone(), id);
@@ -171,7 +173,7 @@ impl Cluster {
     }
 }
 
-fn invalid(violation: String) -> Refused {
+pub(crate) fn invalid(violation: String) -> Refused {
     Refused::Invalid { violation }
 }
 
@@ -215,9 +217,42 @@ fn first_difference(present: &ExecutorConfig, wanted: &ExecutorConfig) -> Option
             present.statistics_enabled == wanted.statistics_enabled,
         ),
     ];
-    let named = settings
-        .iter()
-        .find(|(_, equal)| !equal)
-        .map(|(name, _)| *name);
+    let named = first_unequal(&settings).or_else(|| first_task_difference(present, wanted));
     named.or_else(|| (present != wanted).then_some("configuration"))
+}
+
+/// The same for the settings that came with retries, workers and limits of programs.
+fn first_task_difference(
+    present: &ExecutorConfig,
+    wanted: &ExecutorConfig,
+) -> Option<&'static str> {
+    macro_rules! settings {
+        ($($name:literal $field:ident),* $(,)?) => {
+            [$(($name, present.$field == wanted.$field)),*]
+        };
+    }
+    first_unequal(&settings![
+        "priority" priority,
+        "serial" serial,
+        "wait-limit" wait_limit,
+        "total-limit" total_limit,
+        "retry" retry,
+        "on-failure" on_failure,
+        "on-interrupt" on_interrupt,
+        "dead-letter-ttl" dead_letter_ttl,
+        "log-bytes-max" log_bytes_max,
+        "worker-lease" worker_lease,
+        "rate-limit" rate_limit,
+        "default-binary" default_binary,
+        "environment" environment,
+        "environment-deny" environment_deny,
+        "inherit-environment" inherit_environment,
+        "output-policy" output_policy,
+        "process-limits" process_limits,
+    ])
+}
+
+fn first_unequal(settings: &[(&'static str, bool)]) -> Option<&'static str> {
+    let unequal = settings.iter().find(|(_, equal)| !equal);
+    unequal.map(|(name, _)| *name)
 }

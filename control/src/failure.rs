@@ -73,12 +73,14 @@ impl Cluster {
         draining: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
+        let index = self.index;
         let record = self.living_member(member)?;
-        if record.draining != draining {
-            record.draining = draining;
+        let drain = draining.then(|| record.drain.unwrap_or(index));
+        if record.drain != drain {
+            record.drain = drain;
             self.lay_out_anew(member, changes);
         }
-        Ok(Response::Done)
+        Ok(drain.map_or(Response::Done, |drain| Response::Drains { drain }))
     }
 
     /// Begins the drain of a process that is about to end. It ends with the next start, which knows nothing of it; so a word

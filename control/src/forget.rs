@@ -61,7 +61,7 @@ impl Cluster {
     pub(crate) fn mark_forgotten(&mut self, member: MemberId) {
         if let Some(record) = self.members.get_mut(&member) {
             record.state = MemberState::Forgotten;
-            record.draining = false;
+            record.drain = None;
             record.leaving = false;
             record.since = self.index;
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ringhold_types::{MemberId, PartitionKey, Persistence, StartNonce};
+use ringhold_types::{ExecutorState, MemberId, PartitionKey, Persistence, StartNonce};
 
 use crate::layout::LayoutKey;
 use crate::record::copies_of;
@@ -169,6 +169,7 @@ pub fn check_step(before: &Cluster, after: &Cluster) -> Result<(), String> {
         check_chain(old, new).map_err(broken)?;
         check_succession(after, key, old, new).map_err(broken)?;
     }
+    check_states(before, after)?;
     check_incarnations(before, after)
 }
 
@@ -228,6 +229,28 @@ fn check_succession(
     }
     if new.in_sync.is_empty() {
         return Err("its last seat went without a recorded loss (G5)".into());
+    }
+    Ok(())
+}
+
+/// An executor's state changes by its own command, and the end of one is for good.
+fn check_states(before: &Cluster, after: &Cluster) -> Result<(), String> {
+    for (id, new) in &after.executors {
+        let Some(old) = before.executors.get(id) else {
+            if new.state != ExecutorState::Running {
+                return Err(format!("executor {} was created without running", id.0));
+            }
+            continue;
+        };
+        if old.state == new.state {
+            continue;
+        }
+        if !old.state.takes_tasks() {
+            return Err(format!("executor {} came back from its shutdown", id.0));
+        }
+        if new.state.since().is_some_and(|since| since != after.index) {
+            return Err(format!("executor {} changed its state in the past", id.0));
+        }
     }
     Ok(())
 }

@@ -13,8 +13,9 @@ pub struct MemberRecord {
     pub start: StartNonce,
     /// Whether it is thought to be alive.
     pub state: MemberState,
-    /// Whether an operator wants it to get no new seats and to give up those that it has.
-    pub draining: bool,
+    /// The command by which an operator drained it: it is to get no new seats and to give up those that it has. What belongs
+    /// to one drain, such as its end of time, does not belong to a later one.
+    pub drain: Option<ControlIndex>,
     /// Whether its newest process wants the same, because it is about to end by plan.
     pub leaving: bool,
     /// Whether it started with replicas whose tail was cut, and has not said since that none carries the mark any more: they
@@ -59,7 +60,7 @@ impl MemberRecord {
     /// Whether it gets no new seats and gives up those that it has, at whosever wish.
     #[must_use]
     pub fn drains(&self) -> bool {
-        self.draining || self.leaving
+        self.drain.is_some() || self.leaving
     }
 
     /// Whether it may be given new seats once it is up: it holds data, does not drain and is not forgotten.

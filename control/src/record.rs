@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ringhold_types::{
-    Configuration, ConfigurationVersion, ControlIndex, ExecutorConfig, Generation, PartitionKey,
-    PartitionNumber, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
+    Configuration, ConfigurationVersion, ControlIndex, ExecutorConfig, ExecutorState, Generation,
+    PartitionKey, PartitionNumber, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
 };
 
 use crate::limits::LOSSES_MAX;
@@ -14,6 +14,8 @@ use crate::limits::LOSSES_MAX;
 pub struct ExecutorRecord {
     /// Its configuration.
     pub config: Arc<ExecutorConfig>,
+    /// Whether it takes and starts tasks.
+    pub state: ExecutorState,
     /// Its partitions by number; as many as its partition-count.
     pub partitions: Vec<PartitionRecord>,
 }

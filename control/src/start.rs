@@ -140,7 +140,7 @@ impl Cluster {
                 info: start.member.clone(),
                 start: StartNonce::ZERO,
                 state: MemberState::Up,
-                draining: false,
+                drain: None,
                 leaving: false,
                 marked: false,
                 store: Default::default(),

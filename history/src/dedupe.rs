@@ -8,6 +8,7 @@ use crate::check::{Breach, Expectation};
 use crate::event::Action;
 use crate::history::{Acknowledged, End, History};
 use crate::losses::generation;
+use crate::seen::{LastSeen, last_seen};
 
 /// How long a key outlives its task's removal, in nanoseconds of true time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +27,18 @@ impl KeyWindow {
 /// An id under which a key is stored.
 struct Holder<'a> {
     first: Acknowledged<'a>,
-    /// When the last submit that was told so began.
-    last_invoked: u64,
+    /// When the last submit that was told so began, or the last read that found the task with its key, if that is later.
+    last_known: u64,
     /// When the first one that was told so ended.
     first_ended: u64,
 }
 
 impl<'a> Holder<'a> {
-    const fn of(submit: Acknowledged<'a>) -> Self {
+    fn of(submit: Acknowledged<'a>, seen: &BTreeMap<&str, LastSeen>) -> Self {
+        let held = seen.get(submit.id).and_then(|last| last.held);
         Self {
             first: submit,
-            last_invoked: submit.operation.invoked,
+            last_known: submit.operation.invoked.max(held.unwrap_or_default()),
             first_ended: submit.operation.ended,
         }
     }
@@ -46,6 +48,7 @@ impl<'a> Holder<'a> {
 #[must_use]
 pub fn check(history: &History, expectation: Expectation, window: KeyWindow) -> Vec<Breach> {
     let removals = removals(history);
+    let seen = last_seen(history);
     let mut holders: BTreeMap<&str, Vec<Holder<'_>>> = BTreeMap::new();
     let mut breaches = Vec::new();
     for submit in history.acknowledged() {
@@ -59,7 +62,7 @@ pub fn check(history: &History, expectation: Expectation, window: KeyWindow) -> 
         for holder in held.iter() {
             let first = holder.first;
             if first.id != submit.id {
-                if is_lost(history, expectation, holder, submit) {
+                if is_lost(history, expectation, holder, &Holder::of(submit, &seen)) {
                     continue;
                 }
                 breaches.push(Breach {
@@ -80,34 +83,33 @@ pub fn check(history: &History, expectation: Expectation, window: KeyWindow) -> 
         match held.iter_mut().find(|it| it.first.id == submit.id) {
             Some(holder) => {
                 // Operations are in order of their begin.
-                holder.last_invoked = submit.operation.invoked;
+                holder.last_known = holder.last_known.max(submit.operation.invoked);
                 holder.first_ended = holder.first_ended.min(submit.operation.ended);
             }
-            None => held.push(Holder::of(submit)),
+            None => held.push(Holder::of(submit, &seen)),
         }
     }
     breaches
 }
 
 /// Whether the older of two ids of a key may be in what was lost before the younger one was given: nobody was told the older
-/// one by a submit that began after the loss.
+/// one by a submit that began after the loss, and nobody found its task with a read that did.
 fn is_lost(
     history: &History,
     expectation: Expectation,
     holder: &Holder<'_>,
-    submit: Acknowledged<'_>,
+    known: &Holder<'_>,
 ) -> bool {
     let of = |id| generation(id).unwrap_or_default();
-    let (held, given) = (of(holder.first.id), of(submit.id));
-    let known = Holder::of(submit);
+    let (held, given) = (of(holder.first.id), of(known.first.id));
     let (old, young) = match held.cmp(&given) {
-        Ordering::Less => (holder, &known),
-        Ordering::Greater => (&known, holder),
+        Ordering::Less => (holder, known),
+        Ordering::Greater => (known, holder),
         Ordering::Equal => return false,
     };
     let generations = held.min(given) + 1..=held.max(given);
     let mut losses = history.losses.of_generations(old.first.id, generations);
-    expectation.losses || losses.any(|at| old.last_invoked < at && at < young.first_ended)
+    expectation.losses || losses.any(|at| old.last_known < at && at < young.first_ended)
 }
 
 /// When the first request began that may have removed each task.

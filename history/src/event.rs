@@ -32,7 +32,8 @@ pub enum Kind {
     Unknown,
     /// A task ran (written by the task itself, outside of the cluster).
     Ran(Run),
-    /// A partition lost copies beyond what durability covers, and that was recorded (written by who watches the cluster).
+    /// A partition lost copies beyond what durability covers, and that took effect: its new generation committed for the first
+    /// time, so that nobody answers from the old one any more (written by who watches the cluster).
     Lost(Loss),
 }
 

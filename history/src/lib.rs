@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod losses;
 pub mod lost;
 pub mod monotone;
+mod seen;
 pub mod stable;
 pub mod text;
 pub mod unique;

@@ -35,6 +35,13 @@ impl Losses {
         began.map(|(at, _)| *at)
     }
 
+    /// Whether a task may be in a loss that was recorded before a time: in none before it was seen last. Each loss keeps or
+    /// takes a task for good.
+    pub(crate) fn may_have_taken(&self, id: &str, seen: Option<u64>, before: u64) -> bool {
+        self.of(id)
+            .any(|at| seen.is_none_or(|seen| seen < at) && at < before)
+    }
+
     /// Times of the losses that a task has lived through.
     fn of(&self, id: &str) -> impl Iterator<Item = u64> {
         let own = generation(id).unwrap_or(u64::MAX);

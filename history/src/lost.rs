@@ -7,8 +7,10 @@ use ringhold_types::ErrorCode;
 use crate::check::{Breach, Expectation};
 use crate::event::Sighting;
 use crate::history::History;
+use crate::seen::last_seen;
 
-/// Finds acknowledged tasks that were denied, lost or, if the run was audited, never accounted for.
+/// Finds acknowledged tasks that were denied or, if the run was audited, never accounted for, and tasks of which anybody knew
+/// that were lost without a loss, or by one after which they were seen.
 #[must_use]
 pub fn check(history: &History, expectation: Expectation) -> Vec<Breach> {
     let mut acknowledged: BTreeMap<&str, u64> = BTreeMap::new();
@@ -16,28 +18,32 @@ pub fn check(history: &History, expectation: Expectation) -> Vec<Breach> {
         let at = acknowledged.entry(submit.id).or_insert(u64::MAX);
         *at = (*at).min(submit.operation.ended);
     }
+    let seen = last_seen(history);
     let mut accounted = BTreeSet::new();
     let mut breaches = Vec::new();
     for operation in &history.operations {
         let (Some(id), Some(sighting)) = (operation.action.id(), operation.sighting()) else {
             continue;
         };
-        let Some(at) = acknowledged.get(id) else {
-            continue;
-        };
+        let stored = acknowledged.get(id);
         let denied = match sighting {
             Sighting::Absent {
                 code: ErrorCode::NeverExisted,
-            } => operation.invoked > *at,
+            } => stored.is_some_and(|at| operation.invoked > *at),
             Sighting::Absent {
                 code: ErrorCode::DataLoss,
-            } => !expectation.losses && *history.losses.lived_through(id, operation).end() == 0,
+            } if !expectation.losses => {
+                let known = seen.get(id).and_then(|last| last.known);
+                let is_known = stored.is_some() || known.is_some();
+                let losses = &history.losses;
+                is_known && !losses.may_have_taken(id, known, operation.ended)
+            }
             _ => false,
         };
         if denied {
             breaches.push(Breach {
                 checker: "NoAckLost",
-                detail: format!("{id} was acknowledged and is then {sighting:?}"),
+                detail: format!("{id} was stored and is then {sighting:?}"),
             });
         }
         if matches!(sighting, Sighting::Outcome { .. } | Sighting::Absent { .. }) {

@@ -369,6 +369,104 @@ fn data_loss_is_answered_after_a_recorded_loss_and_not_before() {
 }
 
 #[test]
+fn a_task_that_was_seen_after_a_recorded_loss_is_not_in_it() {
+    let stored = || Script::default().submits(0, 10, "a", "e/0/1", 1);
+    let lost =
+        |script: Script, from| script.reads(from, from + 5, "e/0/1", absent(ErrorCode::DataLoss));
+    let views: [fn(Script) -> Script; 5] = [
+        |script| script.reads(120, 130, "e/0/1", Sighting::Pending),
+        |script| {
+            script
+                .ran("e/0/1", 1, 5)
+                .reads(120, 130, "e/0/1", outcome(5))
+        },
+        |script| script.reads(120, 130, "e/0/1", absent(ErrorCode::Disposed)),
+        |script| script.submits(120, 130, "a", "e/0/1", 2),
+        |script| {
+            let id = "e/0/1".to_owned();
+            script.asks(120, 130, Action::Cancel { id }, Sighting::Done)
+        },
+    ];
+    for (number, seen) in views.into_iter().enumerate() {
+        let kept = lost(seen(stored().loses(100, 1)), 140);
+        assert_eq!(kept.found_by(), ["NoAckLost"], "view {number}");
+        let again = lost(seen(stored().loses(100, 1)).loses(135, 2), 140);
+        assert!(
+            again.found_by().is_empty(),
+            "another loss, view {number}: {:?}",
+            again.check().breaches
+        );
+    }
+}
+
+#[test]
+fn a_view_of_a_task_on_its_way_at_a_recorded_loss_does_not_tell_that_it_was_kept() {
+    let script = Script::default()
+        .submits(0, 10, "a", "e/0/1", 1)
+        .reads(90, 130, "e/0/1", Sighting::Pending)
+        .loses(100, 1)
+        .reads(140, 150, "e/0/1", absent(ErrorCode::DataLoss));
+    assert!(script.found_by().is_empty());
+}
+
+#[test]
+fn a_task_that_was_kept_over_a_recorded_loss_was_not_lost_by_it_before() {
+    let script = Script::default()
+        .submits(0, 10, "a", "e/0/1", 1)
+        .loses(100, 1)
+        .reads(110, 120, "e/0/1", absent(ErrorCode::DataLoss))
+        .loses(130, 2)
+        .reads(140, 150, "e/0/1", Sighting::Pending);
+    assert_eq!(script.found_by(), ["NoAckLost"]);
+}
+
+#[test]
+fn a_task_of_which_nobody_heard_that_it_is_stored_is_lost_only_by_a_loss_after_it_was_seen() {
+    let script = |loss| {
+        Script::default()
+            .reads(0, 10, "e/0/1", Sighting::Pending)
+            .reads(20, 30, "e/0/1", absent(ErrorCode::DataLoss))
+            .loses(loss, 1)
+    };
+    assert!(script(15).found_by().is_empty());
+    assert_eq!(script(40).found_by(), ["NoAckLost"]);
+}
+
+#[test]
+fn a_key_of_a_task_that_was_seen_after_a_recorded_loss_is_not_free() {
+    let stored = || {
+        Script::default()
+            .submits(0, 10, "a", "e/0/1", 1)
+            .loses(100, 1)
+    };
+    let anew = |script: Script, from| script.submits(from, from + 10, "a", &id_in(1), 1);
+    let seen = |script: Script, from, seen| script.reads(from, from + 10, "e/0/1", seen);
+    let pending = anew(seen(stored(), 100, Sighting::Pending), 120);
+    assert_eq!(pending.found_by(), ["Dedupe"]);
+    let ended = anew(seen(stored().ran("e/0/1", 1, 5), 100, outcome(5)), 120);
+    assert_eq!(ended.found_by(), ["Dedupe"]);
+    let later = seen(anew(stored(), 100), 120, Sighting::Pending);
+    assert_eq!(later.found_by(), ["Dedupe"], "it was there all the time");
+    let across = anew(seen(stored(), 95, Sighting::Pending), 120);
+    assert!(across.found_by().is_empty(), "it may be of before the loss");
+    let gone = anew(seen(stored(), 100, absent(ErrorCode::Gone)), 120);
+    assert!(
+        gone.found_by().is_empty(),
+        "a key ends some time after its task"
+    );
+    let again = anew(seen(stored(), 100, Sighting::Pending).loses(115, 2), 120);
+    assert_eq!(
+        again.found_by(),
+        ["Dedupe"],
+        "the new id is of the first loss"
+    );
+    let second = seen(stored(), 100, Sighting::Pending)
+        .loses(115, 2)
+        .submits(120, 130, "a", &id_in(2), 1);
+    assert!(second.found_by().is_empty(), "lost by the second");
+}
+
+#[test]
 fn a_key_is_stored_anew_once_for_each_recorded_loss_of_its_task() {
     let submits = |script: Script, from: u64, generation| {
         script.submits(from, from + 10, "a", &id_in(generation), 1)

@@ -84,6 +84,7 @@ async fn render_through(member: &Member) -> Result<String, Box<dyn Error>> {
         name: Render::NAME.to_owned(),
         payload: payload.into(),
         content_type: "application/json".to_owned(),
+        version: None,
     });
     let request = v1::SubmitRequest {
         executor: "pages".to_owned(),

@@ -256,9 +256,12 @@ impl From<TaskSpecError> for ApiError {
     fn from(error: TaskSpecError) -> Self {
         let code = match error {
             TaskSpecError::TooLarge { .. } => ErrorCode::TooLarge,
-            TaskSpecError::NothingToRun | TaskSpecError::Labels | TaskSpecError::NulByte => {
-                ErrorCode::InvalidArgument
-            }
+            TaskSpecError::NothingToRun
+            | TaskSpecError::Labels
+            | TaskSpecError::Metadata
+            | TaskSpecError::Version
+            | TaskSpecError::Setting { .. }
+            | TaskSpecError::NulByte => ErrorCode::InvalidArgument,
         };
         Self::new(code, error.to_string())
     }

@@ -3,9 +3,16 @@
 
 mod samples;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ringhold_proto::stored_raft::{self, RaftRecord};
 use ringhold_proto::{internal, stored};
+use ringhold_ringbuffer::{LogEntry, Op};
+use ringhold_types::{
+    AttemptNumber, IdempotencyKey, Lsn, RingTime, Sequence, TaskCall, TaskResult, TaskSpec, Term,
+    UnixMillis,
+};
 use serde_json::Value;
 
 fn vectors(kind: &str) -> Vec<(String, Vec<u8>)> {
@@ -117,4 +124,55 @@ fn a_field_that_a_newer_version_added_is_passed_over() {
         let longer = [bytes.as_slice(), &[0xa0, 0x1f, 7]].concat();
         assert_eq!(stored::decode_entry(&longer), Ok(known), "{name}");
     }
+}
+
+#[test]
+fn a_plain_life_costs_no_more_bytes_than_said() {
+    let sequence = Sequence::from_bits(1_000_000);
+    let (attempt_term, attempt) = (Term(42), AttemptNumber(1));
+    let payload = Bytes::from_static(b"ten bytes.");
+    let call = TaskCall::Handler {
+        name: "ringhold.echo".into(),
+        version: None,
+        payload: payload.clone(),
+        content_type: "application/json".into(),
+    };
+    let key = IdempotencyKey::new([7; 16].as_slice().to_vec()).expect("valid");
+    let result = TaskResult {
+        payload,
+        content_type: "application/json".into(),
+        process: None,
+    };
+    let ops = [
+        Op::Accept {
+            sequence,
+            task: Arc::new(TaskSpec::new(call, key)),
+            accepted_at: UnixMillis(1_795_000_000_000),
+        },
+        Op::Start {
+            sequence,
+            attempt,
+            member: samples::MEMBER,
+        },
+        Op::Complete {
+            sequence,
+            attempt_term,
+            attempt,
+            result: Arc::new(result),
+        },
+        Op::MarkRetrieved {
+            sequences: vec![sequence],
+        },
+    ];
+    let bytes = ops.map(|op| {
+        let entry = LogEntry {
+            term: attempt_term,
+            lsn: Lsn(4_000_000),
+            time: RingTime(86_400_000),
+            op,
+        };
+        stored::encode_entry(&entry).len()
+    });
+    // A field that is not set takes no byte: whoever adds one that most tasks have says here what it costs.
+    assert_eq!(bytes, [94, 29, 56, 19]);
 }

@@ -264,7 +264,7 @@ impl Primary {
         let outcome = match end {
             AttemptEnd::Succeeded(result) => Outcome::Succeeded(result.as_ref().clone()),
             AttemptEnd::Failed(failure) => Outcome::Failed(failure.as_ref().clone()),
-            AttemptEnd::Aborted | AttemptEnd::HandedBack => return,
+            AttemptEnd::Aborted | AttemptEnd::HandedBack | AttemptEnd::NotBegun => return,
         };
         let outcome = Arc::new(outcome);
         let attempts = self.schedule.attempts(sequence);
@@ -498,7 +498,9 @@ pub(crate) fn stop(
     }
 }
 
-/// What the end of an attempt means for a task that must not be repeated (PROTOCOL §3): given back, it has failed.
+/// What the end of an attempt means for a task that must not be repeated (PROTOCOL §3): given back, it has failed. Only
+/// where its executing member is certain that nothing was started it waits for another attempt: its run is what is never
+/// repeated, and there was none. Nobody but that process can know it; what dies with it counts as begun.
 fn if_given_back(core: &Core, sequence: Sequence, end: AttemptEnd) -> AttemptEnd {
     let entry = core.ring.look_up(sequence);
     let once = entry.is_ok_and(|it| it.task.on_interrupt == OnInterrupt::Fail);
@@ -530,7 +532,7 @@ fn op_of(token: AttemptToken, end: AttemptEnd) -> Option<Op> {
             dead_letter: false,
         },
         // An attempt that stopped unasked is given back, like one at a drain's deadline.
-        AttemptEnd::Aborted | AttemptEnd::HandedBack => Op::HandBack {
+        AttemptEnd::Aborted | AttemptEnd::HandedBack | AttemptEnd::NotBegun => Op::HandBack {
             sequence,
             attempt_term,
             attempt,

@@ -47,6 +47,9 @@ pub(crate) struct LocalAttempts {
     attempts: BTreeMap<AttemptToken, LocalAttempt>,
     busy: BTreeMap<ExecutorId, u32>,
     suspects: u32,
+    /// Attempts whose handler was given up and has not returned, and whether they are suspects: whatever becomes of their
+    /// report, their slots are in use. No more than there are slots.
+    lingering: BTreeMap<AttemptToken, bool>,
     /// How many there are of each partition.
     partitions: BTreeMap<PartitionKey, u32>,
     /// Those with a report that waits, in the order in which they ended.
@@ -90,7 +93,30 @@ impl LocalAttempts {
         self.suspects > 0
     }
 
-    /// The attempt ended: its slot is free, its report waits to be taken. `None` for an attempt unknown here.
+    /// The attempt's handler is given up: its end follows, and its slot stays in use until the handler has returned.
+    pub(crate) fn given_up(&mut self, token: AttemptToken) {
+        let Some(attempt) = self.attempts.get(&token) else {
+            return;
+        };
+        if attempt.state == LocalState::Running {
+            self.lingering.insert(token, attempt.suspect);
+        }
+    }
+
+    /// The handler of an attempt that was given up has returned: its slot is free.
+    pub(crate) fn returned(&mut self, token: AttemptToken) {
+        let Some(suspect) = self.lingering.remove(&token) else {
+            return;
+        };
+        let runs = |it: &LocalAttempt| it.state == LocalState::Running;
+        // Until its end is reported, that is what frees the slot.
+        if !self.attempts.get(&token).is_some_and(runs) {
+            self.free_slot(token, suspect);
+        }
+    }
+
+    /// The attempt ended: its slot is free, unless its handler goes on; its report waits to be taken. `None` for an attempt
+    /// unknown here.
     pub(crate) fn ended(&mut self, token: AttemptToken, end: AttemptEnd) -> Option<AttemptToken> {
         let original = self.original(token)?;
         let attempt = self.attempts.get_mut(&original)?;
@@ -191,6 +217,9 @@ impl LocalAttempts {
     }
 
     fn free_slot(&mut self, token: AttemptToken, suspect: bool) {
+        if self.lingering.contains_key(&token) {
+            return;
+        }
         if let Some(busy) = self.busy.get_mut(&token.partition.executor) {
             *busy = busy.saturating_sub(1);
         }
@@ -238,7 +267,7 @@ pub(crate) fn end_bytes(end: &AttemptEnd) -> usize {
     match end {
         AttemptEnd::Succeeded(result) => result.payload.len() + process(result.process.as_ref()),
         AttemptEnd::Failed(failure) => failure.message.len() + process(failure.process.as_ref()),
-        AttemptEnd::Aborted | AttemptEnd::HandedBack => 0,
+        AttemptEnd::Aborted | AttemptEnd::HandedBack | AttemptEnd::NotBegun => 0,
     }
 }
 
@@ -278,6 +307,26 @@ mod tests {
         assert!(attempts.get(token(0, 1)).is_some());
         assert!(attempts.get(token(0, count)).is_some());
         assert_eq!(attempts.partitions().count(), 1);
+    }
+
+    #[test]
+    fn the_slot_of_a_handler_that_was_given_up_is_in_use_until_it_has_returned() {
+        let executor = ExecutorId(1);
+        let mut attempts = LocalAttempts::default();
+        let suspect = token(0, 1);
+        attempts.reserve(suspect, true);
+        attempts.started(suspect);
+        attempts.given_up(suspect);
+        attempts.ended(suspect, AttemptEnd::HandedBack);
+        assert_eq!(attempts.busy(executor), 1);
+        assert!(attempts.runs_suspect());
+        attempts.forget(suspect);
+        assert_eq!(attempts.busy(executor), 1, "its report was taken");
+        attempts.returned(suspect);
+        assert_eq!(attempts.busy(executor), 0);
+        assert!(!attempts.runs_suspect());
+        attempts.returned(suspect);
+        assert_eq!(attempts.busy(executor), 0, "it is free once");
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub(crate) struct Shared<R> {
     pub(crate) draining: BTreeSet<MemberId>,
     /// Whether this member itself is being drained.
     pub(crate) drains: bool,
-    /// Whether the time of a drain of this member is over ([`crate::Event::DrainOver`]).
+    /// The operator's drain of this member, by the command that began it.
+    pub(crate) drain: Option<ControlIndex>,
+    /// Whether the time of that drain is over ([`crate::Event::DrainOver`]).
     pub(crate) drain_over: bool,
     /// Whether this member's disk is nearly full.
     pub(crate) disk_full: bool,

@@ -34,7 +34,9 @@ impl<R: Rules> Member<R> {
         self.members_changed(now, update.starts, update.down, effects);
         if let Some(draining) = update.draining {
             self.shared.draining = draining.into_iter().collect();
-            self.shared.drain_over &= self.shared.is_drained();
+            // Ended and begun again in one update, it is another one, with a time of its own.
+            self.shared.drain_over &= self.shared.drain == update.drain;
+            self.shared.drain = update.drain;
         }
         for executor in update.deleted {
             self.shared.executors.remove(&executor);

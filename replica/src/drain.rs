@@ -1,26 +1,21 @@
 //! The end of a drain's time (PROTOCOL §3, "Planned hand-over"): attempts that outlived it are handed back, which counts
 //! neither as failure nor as crash.
 
-use ringhold_types::AttemptToken;
+use ringhold_types::{AttemptToken, ControlIndex};
 
 use crate::attempts::LocalState;
-use crate::context::Shared;
 use crate::effect::Effects;
 use crate::member::Member;
 use crate::rules::Rules;
 
-impl<R: Rules> Shared<R> {
-    /// Whether the cluster drains this member, as far as it has applied.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.draining.contains(&self.id)
-    }
-}
-
 impl<R: Rules> Member<R> {
-    /// The time of this member's drain is over, or begins. A drain that has ended meanwhile has no time that could be over.
-    pub(crate) fn drain_over(&mut self, over: bool, effects: &mut Effects) {
-        self.shared.drain_over = over && self.shared.is_drained();
-        self.hand_back(effects);
+    /// The time of a drain of this member is over, or begins. A drain that has ended meanwhile has no time that could be over,
+    /// and a later one has its own.
+    pub(crate) fn drain_over(&mut self, drain: ControlIndex, over: bool, effects: &mut Effects) {
+        if self.shared.drain == Some(drain) {
+            self.shared.drain_over = over;
+            self.hand_back(effects);
+        }
     }
 
     /// Asks for the end of what runs here for others, once the drain's time is over. What this member still leads it could

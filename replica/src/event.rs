@@ -38,6 +38,11 @@ pub enum Event {
         /// How it ended.
         end: AttemptEnd,
     },
+    /// The handler of an attempt that runs here ignores that it must end, and is given up: the attempt's end follows at once,
+    /// and its slot stays in use until [`Event::Returned`].
+    GivenUp(AttemptToken),
+    /// The handler of an attempt that was given up has returned.
+    Returned(AttemptToken),
     /// The control plane's lease (PROTOCOL §2), counted from `sent`, our own clock: what a lone primary answers under, and
     /// the proof of a live control plane without which no learner is newly counted. One for every answered heartbeat.
     ControlLease {
@@ -55,8 +60,13 @@ pub enum Event {
     /// Whether this member's disk is nearly full from now on: what keeps tasks there takes no new ones.
     DiskFull(bool),
     /// Whether the time that a drain of this member leaves to its attempts is over. From then on what runs here for others is
-    /// handed back, until the drain ends or is given time again.
-    DrainOver(bool),
+    /// handed back, until the drain ends or is given time again. Of any drain but the present one nothing follows.
+    DrainOver {
+        /// The drain, by the command that began it.
+        drain: ControlIndex,
+        /// Whether its time is over.
+        over: bool,
+    },
     /// The process ends in good order: nothing more is started here.
     Ending,
     /// Rebalancing asks this primary to hand the partition over to an in-sync replica.
@@ -92,6 +102,8 @@ pub struct ControlUpdate {
     pub down: Option<Vec<MemberId>>,
     /// Members that are being drained; a primary gives their seats to caught-up learners. `None`: unchanged.
     pub draining: Option<Vec<MemberId>>,
+    /// The operator's drain of this member, by the command that began it; unchanged where `draining` is.
+    pub drain: Option<ControlIndex>,
 }
 
 /// What the control plane recorded for a process start.
@@ -116,6 +128,8 @@ pub enum AttemptEnd {
     Aborted,
     /// Unfinished, given back (drain deadline).
     HandedBack,
+    /// Given back, and it is certain that its handler or program was never started: nothing of the task was done.
+    NotBegun,
 }
 
 /// A replica found on disk at start.

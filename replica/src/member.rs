@@ -88,6 +88,7 @@ impl<R: Rules> Member<R> {
             down: BTreeMap::new(),
             draining: BTreeSet::new(),
             drains: false,
+            drain: None,
             drain_over: false,
             disk_full: false,
             full_disks: BTreeSet::new(),
@@ -130,6 +131,8 @@ impl<R: Rules> Member<R> {
             Event::Asked(asked) => self.asked(now, *asked, effects),
             Event::Gone(token) => self.gone(token),
             Event::Attempt { token, end } => self.attempt(now, token, end, effects),
+            Event::GivenUp(token) => self.shared.attempts.given_up(token),
+            Event::Returned(token) => self.shared.attempts.returned(token),
             Event::ControlLease { sent, applied } => {
                 let index = self.shared.control;
                 self.shared.leases.control_received(sent, applied, index);
@@ -151,7 +154,7 @@ impl<R: Rules> Member<R> {
                 self.shared.disk_full = full;
                 self.renewals.hasten(now);
             }
-            Event::DrainOver(over) => self.drain_over(over, effects),
+            Event::DrainOver { drain, over } => self.drain_over(drain, over, effects),
             Event::Ending => self.shared.pools.close(),
             Event::HandOver { partition, to } => {
                 self.with_replica(now, partition, effects, |replica, context| {

@@ -414,7 +414,8 @@ impl Primary {
         let once = entry.task.on_interrupt == OnInterrupt::Fail;
         if died && (once || deaths >= core.ring.limits().crash_limit) {
             self.schedule.ready.remove(&sequence);
-            self.end_by_death(core, context, sequence, once);
+            let poison = (!once).then_some(deaths);
+            self.end_by_death(core, context, sequence, poison);
             return false;
         }
         let suspect = deaths >= SUSPECT_AFTER;
@@ -461,20 +462,25 @@ impl Primary {
         true
     }
 
+    /// Ends a task whose member died: as poison after this many deaths, or as one that must not run twice.
     fn end_by_death<R: Rules>(
         &mut self,
         core: &mut Core,
         context: &mut Context<'_, R>,
         sequence: Sequence,
-        once: bool,
+        poison: Option<u32>,
     ) {
-        if once {
+        if let Some(deaths) = poison {
+            context.note(Note::Poisoned(core.partition));
+            let limit = core.ring.limits().crash_limit;
+            let text = format!(
+                "{deaths} members died while they ran the task, and crash-limit is {limit}; find out what it does to \
+                them before it is submitted again"
+            );
+            self.fail(core, context, sequence, FailureKind::Poison, &text);
+        } else {
             let text = "the member that ran the task is gone, and the task must not run twice";
             self.fail(core, context, sequence, FailureKind::Interrupted, text);
-        } else {
-            context.note(Note::Poisoned(core.partition));
-            let text = "too many members died while they ran the task";
-            self.fail(core, context, sequence, FailureKind::Poison, text);
         }
     }
 

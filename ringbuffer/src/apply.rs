@@ -223,8 +223,7 @@ impl Ring {
             term,
             member,
             started: now,
-            ended: None,
-            failure: None,
+            ..Attempt::default()
         });
         Ok(Applied::Started { sequence, attempt })
     }

@@ -1,12 +1,12 @@
 //! A hash over a ring's whole logical state: equal states have equal digests on every member, in every version of the
 //! software, whatever way led to them.
 
+mod later;
+mod words;
+
 use std::collections::BTreeMap;
 
-use ringhold_types::{
-    Attempt, Failure, FailureKind, Outcome, ProcessCall, ProcessExit, RingTime, TaskCall,
-    TaskLimits, TaskResult, TaskSpec,
-};
+use ringhold_types::RingTime;
 
 use crate::{Absence, EntryState, Ring, RingLimits, TaskEntry};
 
@@ -174,144 +174,5 @@ impl State {
                 self.time(*at);
             }
         }
-    }
-
-    fn task(&mut self, task: &TaskSpec) {
-        let TaskSpec {
-            call,
-            idempotency_key,
-            affinity_key,
-            labels,
-            limits: TaskLimits { wait, run, total },
-            on_interrupt,
-            not_before,
-            dispose_on_success,
-        } = task;
-        self.call(call);
-        self.bytes(idempotency_key.as_bytes());
-        self.optional(affinity_key.as_ref(), |it, key| it.bytes(key.as_bytes()));
-        self.map(labels);
-        for limit in [wait, run, total] {
-            self.optional(*limit, |it, limit| it.number(limit.0));
-        }
-        self.number(*on_interrupt as u64);
-        self.optional(*not_before, Self::time);
-        self.flag(*dispose_on_success);
-    }
-
-    fn call(&mut self, call: &TaskCall) {
-        match call {
-            TaskCall::Handler {
-                name,
-                payload,
-                content_type,
-            } => {
-                self.number(0);
-                self.text(name);
-                self.bytes(payload);
-                self.text(content_type);
-            }
-            TaskCall::Process(ProcessCall {
-                arguments,
-                environment,
-                working_directory,
-                standard_input,
-            }) => {
-                self.number(1);
-                self.number(arguments.len() as u64);
-                for argument in arguments {
-                    self.bytes(argument);
-                }
-                self.map(environment);
-                self.optional(working_directory.as_deref(), Self::text);
-                self.optional(standard_input.as_deref(), Self::bytes);
-            }
-        }
-    }
-
-    fn attempt(&mut self, attempt: &Attempt) {
-        let Attempt {
-            number,
-            term,
-            member,
-            started,
-            ended,
-            failure,
-        } = attempt;
-        self.number(number.get());
-        self.number(term.get());
-        self.number(member.0);
-        self.time(*started);
-        self.optional(*ended, Self::time);
-        self.optional(*failure, Self::failure_kind);
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Succeeded(TaskResult {
-                payload,
-                content_type,
-                process,
-            }) => {
-                self.number(0);
-                self.bytes(payload);
-                self.text(content_type);
-                self.optional(process.as_ref(), Self::process_exit);
-            }
-            Outcome::Failed(failure) => {
-                self.number(1);
-                self.failure(failure);
-            }
-            Outcome::Cancelled => self.number(2),
-            Outcome::Replaced(children) => {
-                self.number(3);
-                self.number(children.len() as u64);
-                for child in children {
-                    self.number(child.bits());
-                }
-            }
-            Outcome::DeadLettered(failure) => {
-                self.number(4);
-                self.failure(failure);
-            }
-        }
-    }
-
-    fn failure(&mut self, failure: &Failure) {
-        let Failure {
-            kind,
-            message,
-            process,
-        } = failure;
-        self.failure_kind(*kind);
-        self.text(message);
-        self.optional(process.as_ref(), Self::process_exit);
-    }
-
-    fn failure_kind(&mut self, kind: FailureKind) {
-        self.text(kind.as_str());
-    }
-
-    fn process_exit(&mut self, exit: &ProcessExit) {
-        let ProcessExit {
-            exit_code,
-            signal,
-            process_id,
-            spawn,
-            run,
-            standard_output,
-            standard_error,
-            output_truncated,
-            error_truncated,
-        } = exit;
-        self.optional(*exit_code, |it, code| it.bytes(&code.to_le_bytes()));
-        self.optional(*signal, |it, signal| it.bytes(&signal.to_le_bytes()));
-        self.number(u64::from(*process_id));
-        self.number(spawn.0);
-        self.number(run.0);
-        self.bytes(standard_output);
-        self.bytes(standard_error);
-        self.flag(*output_truncated);
-        self.flag(*error_truncated);
     }
 }

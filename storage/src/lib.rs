@@ -31,4 +31,4 @@ pub use record::{LogRecord, PartIndex, RecordKind};
 pub use record_log::{
     Damage, LogStatistics, RecordLog, Recovered, StoredReplica, StoredState, TornTail,
 };
-pub use segmented::{LogOptions, PlacedBatch, SegmentedLog, newest_batches};
+pub use segmented::{LogOptions, PlacedBatch, SegmentedLog, newest_batches, older_batches};

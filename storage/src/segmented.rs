@@ -26,7 +26,7 @@ use format::{BatchFlags, Origin, SegmentHeader};
 use index::LogIndex;
 pub use options::LogOptions;
 use recovery::{LogEnd, ReadFault, read_log};
-pub use recovery::{PlacedBatch, newest_batches};
+pub use recovery::{PlacedBatch, newest_batches, older_batches};
 
 use crate::file_system::FileSystem;
 use crate::{

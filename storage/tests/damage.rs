@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ringhold_storage::conformance::{entry, partition, state};
 use ringhold_storage::{
     LogRecord, RecordKind, RecordLog, Recovered, SimulatedFileSystem, StorageError, StoredReplica,
-    newest_batches, replay,
+    newest_batches, older_batches, replay,
 };
 use support::{DIRECTORY, OPTIONS, open};
 
@@ -110,6 +110,27 @@ fn what_passes_for_a_torn_tail_is_known_before_it_is_damaged() {
             let (_, recovered) = original.with(&batch.path, bytes);
             assert_eq!(recovered.damage.is_none(), batch.is_exposed, "{what}");
             assert_eq!(recovered.torn_tail.is_some(), batch.is_exposed, "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_passes_for_rot_in_an_older_segment_is_known_before_it_is_damaged() {
+    for disk in [original().disk, with_a_dead_segment()] {
+        let batches = older_batches(&disk, DIRECTORY, OPTIONS).expect("reads");
+        let newest = newest_batches(&disk, DIRECTORY, OPTIONS).expect("reads");
+        assert!(!batches.is_empty());
+        for batch in &batches {
+            assert!(newest.iter().all(|it| it.path != batch.path));
+            for position in batch.bytes.clone().step_by(5) {
+                let damaged = disk.fork();
+                let mut bytes = damaged.contents()[&batch.path].clone();
+                bytes[position] ^= 1 << (position % 8);
+                damaged.tamper(&batch.path, bytes);
+                let (_, recovered) = open(&damaged).expect("opens");
+                let what = format!("{} byte {position}", batch.path.display());
+                assert!(recovered.damage.is_some(), "{what}");
+            }
         }
     }
 }
@@ -272,5 +293,68 @@ fn starting_over_never_turns_damage_into_a_shorter_log() {
                 "a finished one is remembered"
             );
         }
+    }
+}
+
+/// A log whose second segment nobody needs, while the first one holds all of the second partition, to its last batch.
+fn with_a_dead_segment() -> SimulatedFileSystem {
+    let disk = SimulatedFileSystem::new();
+    let (mut log, _) = open(&disk).expect("opens");
+    let other = |number| LogRecord {
+        partition: partition(2),
+        ..entry(1, number)
+    };
+    let mut others = 0;
+    let mut written = 0;
+    let write = |log: &mut ringhold_storage::SegmentedLog, records: &[LogRecord]| {
+        log.append(records).expect("append succeeds");
+        log.sync().expect("sync succeeds");
+        log.statistics().begun
+    };
+    let large = |number: u64| LogRecord {
+        payload: Bytes::from(vec![number as u8; 1500]),
+        ..entry(1, number)
+    };
+    let mut begun = 1;
+    while begun < 3 {
+        written += 1;
+        let mut records = vec![large(written)];
+        if written <= 7 {
+            others += 1;
+            records.push(other(others));
+        }
+        begun = write(&mut log, &records);
+    }
+    write(&mut log, &[state(written, 0, 1)]);
+    while begun < 4 {
+        written += 1;
+        begun = write(&mut log, &[large(written)]);
+    }
+    drop(log);
+    disk.kill();
+    disk
+}
+
+#[test]
+fn a_flipped_byte_in_any_batch_before_a_segment_that_nobody_needs_is_rot() {
+    let sound = with_a_dead_segment();
+    let (_, whole) = open(&sound.fork()).expect("opens");
+    assert_eq!(whole.damage, None);
+    let (path, bytes) = sound
+        .contents()
+        .into_iter()
+        .find(|(path, _)| is_segment(path))
+        .expect("there are segments");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("written");
+    for position in (4096..last).step_by(7) {
+        let mut bytes = bytes.clone();
+        bytes[position] ^= 1;
+        let disk = sound.fork();
+        disk.tamper(&path, bytes);
+        let (_, recovered) = open(&disk).expect("opens");
+        assert!(
+            recovered.damage.is_some() || recovered.replicas == whole.replicas,
+            "byte {position}: silently short"
+        );
     }
 }

@@ -1,6 +1,11 @@
 //! The configuration of one executor.
 
-use crate::{ExecutorName, Millis, PartitionCount, limits};
+use std::collections::BTreeMap;
+
+use crate::{
+    AtEnd, ExecutorName, Millis, OnInterrupt, OutputPolicy, PartitionCount, Priority,
+    ProcessLimits, RetryPolicy, limits,
+};
 
 /// Where a partition's copies live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +64,51 @@ pub struct ExecutorConfig {
     pub output_bytes_max: u64,
     /// Whether statistics are collected.
     pub statistics_enabled: bool,
+    /// Priority of a task that says none. Default 0.
+    pub priority: Option<Priority>,
+    /// Whether tasks of one affinity key run one after the other, in the order of their submits. Default: not.
+    pub serial: Option<bool>,
+    /// Default limit of the wait for the first start; `None` means none.
+    pub wait_limit: Option<Millis>,
+    /// Default limit from acceptance to the outcome; `None` means none.
+    pub total_limit: Option<Millis>,
+    /// When a failed attempt is followed by another one. Default [`RetryPolicy::default`].
+    pub retry: Option<Box<RetryPolicy>>,
+    /// What a task becomes when its last failure is final. Default DeadLettered.
+    pub on_failure: Option<AtEnd>,
+    /// What happens when a member dies under a running attempt. Default: the task runs again.
+    pub on_interrupt: Option<OnInterrupt>,
+    /// How long a dead letter is kept. Default [`limits::DEAD_LETTER_TTL`].
+    pub dead_letter_ttl: Option<Millis>,
+    /// Bytes of log kept per attempt, 0 to [`limits::TASK_LOG_BYTES_MAX`]. Default [`limits::TASK_LOG_BYTES`].
+    pub log_bytes_max: Option<u64>,
+    /// How long a worker keeps an attempt without a heartbeat, [`limits::WORKER_LEASE_MIN`] to
+    /// [`limits::WORKER_LEASE_MAX`]. Default [`limits::WORKER_LEASE`].
+    pub worker_lease: Option<Millis>,
+    /// Most starts of all members together; `None` means no such limit.
+    pub rate_limit: Option<RateLimit>,
+    /// The program of process tasks that name none. Default: none, such tasks are refused.
+    pub default_binary: Option<String>,
+    /// Variables of the environment of every program, on top of the member's filtered one and below the task's.
+    pub environment: BTreeMap<String, String>,
+    /// Patterns (`*` stands for anything) of names that no program gets from the member's environment, beside those that are
+    /// always kept from it.
+    pub environment_deny: Vec<String>,
+    /// Whether programs get the member's filtered environment. Default true.
+    pub inherit_environment: Option<bool>,
+    /// What happens when a program writes more than is kept. Default: the middle is left out.
+    pub output_policy: Option<OutputPolicy>,
+    /// What a program may use; a task's own limits win one by one.
+    pub process_limits: Option<Box<ProcessLimits>>,
+}
+
+/// Tokens of a bucket that each start takes one of, over all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RateLimit {
+    /// Tokens that come each second; at least 1.
+    pub per_second: u32,
+    /// Tokens that it holds at most; at least 1.
+    pub burst: u32,
 }
 
 impl ExecutorConfig {
@@ -82,6 +132,23 @@ impl ExecutorConfig {
             kill_grace: Millis(5_000),
             output_bytes_max: 1024 * 1024,
             statistics_enabled: true,
+            priority: None,
+            serial: None,
+            wait_limit: None,
+            total_limit: None,
+            retry: None,
+            on_failure: None,
+            on_interrupt: None,
+            dead_letter_ttl: None,
+            log_bytes_max: None,
+            worker_lease: None,
+            rate_limit: None,
+            default_binary: None,
+            environment: BTreeMap::new(),
+            environment_deny: Vec::new(),
+            inherit_environment: None,
+            output_policy: None,
+            process_limits: None,
         }
     }
 
@@ -162,6 +229,54 @@ impl ExecutorConfig {
             "crash-limit",
             "must be at least 1".into(),
         );
+        found.extend(self.task_violations());
+        found
+    }
+
+    /// Violations of the settings that came with retries, workers and limits of programs.
+    fn task_violations(&self) -> Vec<ConfigViolation> {
+        let mut found = Vec::new();
+        let mut check = |holds: bool, key: &'static str, rule: String| {
+            if !holds {
+                found.push(ConfigViolation { key, rule });
+            }
+        };
+        check(
+            self.dead_letter_ttl.is_none_or(|span| span.0 > 0),
+            "dead-letter-ttl",
+            "must be longer than zero".into(),
+        );
+        check(
+            self.log_bytes_max
+                .is_none_or(|bytes| bytes <= limits::TASK_LOG_BYTES_MAX),
+            "log-bytes-max",
+            format!("must be at most {} bytes", limits::TASK_LOG_BYTES_MAX),
+        );
+        let leases = limits::WORKER_LEASE_MIN..=limits::WORKER_LEASE_MAX;
+        check(
+            self.worker_lease.is_none_or(|span| leases.contains(&span)),
+            "worker-lease",
+            format!(
+                "must be {} to {} ms",
+                limits::WORKER_LEASE_MIN.0,
+                limits::WORKER_LEASE_MAX.0
+            ),
+        );
+        check(
+            self.rate_limit
+                .is_none_or(|rate| rate.per_second > 0 && rate.burst > 0),
+            "rate-limit",
+            "must have a rate and a burst of at least 1".into(),
+        );
+        let name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
+        check(
+            self.environment.keys().all(name),
+            "environment",
+            "must have names without '=' and NUL".into(),
+        );
+        found.extend(self.retry.iter().flat_map(|policy| policy.violations()));
+        let programs = self.process_limits.iter();
+        found.extend(programs.flat_map(|limits| limits.violations()));
         found
     }
 }

@@ -87,6 +87,12 @@ pub enum IdParseError {
         /// The refused text.
         text: String,
     },
+    /// The name of an attempt that is not `task@term.attempt`.
+    #[error("an attempt reads task@term.attempt, like reports/113/9812@7.2, not {text:?}")]
+    AttemptName {
+        /// The refused text.
+        text: String,
+    },
 }
 
 /// Name of an executor: letters, digits and `. _ - : @`, 1 to 128 characters.
@@ -170,7 +176,7 @@ impl FromStr for TaskId {
 }
 
 /// A decimal number in its one canonical form: no sign, no leading zero.
-fn plain_number(text: &str) -> Option<u64> {
+pub(crate) fn plain_number(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }

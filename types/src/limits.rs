@@ -1,6 +1,6 @@
 //! Every hard upper bound of the system, each with its reason. Soft defaults live in [`crate::ExecutorConfig`].
 
-use crate::Millis;
+use crate::{GrowthFactor, Millis};
 
 /// Most partitions of one executor: the control plane keeps a record for each in memory on every member.
 pub const PARTITION_COUNT_MAX: u32 = 65_536;
@@ -90,8 +90,13 @@ pub const HAND_OVER_HOLD: Millis = Millis(500);
 /// How long an attempt may take to end when it is told to so that its task can run elsewhere: half of it until a program is
 /// killed (PROTOCOL §3).
 pub const HAND_BACK_GRACE: Millis = Millis(5_000);
-/// Longest that a drain is worked on after its time: [`HAND_BACK_GRACE`], and for the new primaries to commit the reports.
+/// Longest that handing back takes at the end of a drain's time: [`HAND_BACK_GRACE`], and for the new primaries to commit the
+/// reports.
 pub const HAND_BACK_MAX: Millis = Millis(HAND_BACK_GRACE.0 + 2_000);
+/// How long a drained member asks, when the drain's time is over, whether it is still on: two elections.
+pub const DRAIN_CONFIRM_MAX: Millis = Millis(2_000);
+/// Longest that a drain is worked on after its time.
+pub const DRAIN_END_MAX: Millis = Millis(DRAIN_CONFIRM_MAX.0 + HAND_BACK_MAX.0);
 /// A member that the leader's process has not heard since that process started is "starting" for this long (PROTOCOL §6).
 pub const RESTART_GRACE: Millis = Millis(30_000);
 /// A dead voter is replaced after this time (PROTOCOL §6).
@@ -105,3 +110,54 @@ pub const LOST_RANGES_MAX: usize = 1024;
 /// Bytes of content after which a part of a ring's snapshot is full (a single larger entry travels alone): parts of
 /// this size keep a catching-up learner from delaying prepares on the same stream.
 pub const RING_PART_BYTES_MAX: usize = 512 * 1024;
+
+/// Most bytes of a task's opaque metadata: it is kept and shown with the task, not worked on.
+pub const METADATA_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of a handler's version: a tag or a hash.
+pub const HANDLER_VERSION_BYTES_MAX: usize = 128;
+/// Highest priority, and the lowest with a minus: room to say more and less without a head start that lasts for days.
+pub const PRIORITY_MAX: i16 = 1000;
+/// Starts of other tasks that one unit of priority goes ahead of: about a default pool of them.
+pub const PRIORITY_STARTS: u64 = 16;
+/// Attempts of a task that nobody gave a policy: a second that meets the same hiccup, and a third after it.
+pub const RETRY_ATTEMPTS: u32 = 3;
+/// Most attempts of any policy: at the default cap they fill 17 hours.
+pub const RETRY_ATTEMPTS_MAX: u32 = 1000;
+/// Longest wait of a task that nobody gave a policy.
+pub const RETRY_CAP: Millis = Millis(60_000);
+/// Longest wait of any policy, or wish of a hook; what is to run later than that is another task.
+pub const RETRY_DELAY_MAX: Millis = Millis(24 * 3_600_000);
+/// Largest growth from one wait to the next: more is above the cap at once.
+pub const RETRY_FACTOR_MAX: GrowthFactor = GrowthFactor(100_000);
+/// Most kinds of failure that a policy names: twice those that there are.
+pub const RETRY_KINDS_MAX: usize = 32;
+/// The exit code that asks for another attempt: EX_TEMPFAIL of sysexits.h.
+pub const EXIT_CODE_RETRY: i32 = 75;
+/// Most exit codes of one list of a policy; every task that has a policy of its own carries them.
+pub const EXIT_CODES_MAX: usize = 32;
+/// Most replacements in one line of tasks: a task that replaces itself for ever is a loop, and this ends it.
+pub const LINEAGE_DEPTH_MAX: u8 = 8;
+/// Most bytes of a worker's name: it stands with each of its attempts.
+pub const WORKER_NAME_BYTES_MAX: usize = 128;
+/// Most bytes of error text kept of an attempt that was not the last: sixteen of them stand with a task.
+pub const ATTEMPT_TEXT_BYTES_MAX: usize = 1024;
+/// Most bytes of output kept of an attempt that was not the last, its end.
+pub const ATTEMPT_TAIL_BYTES_MAX: usize = 2 * 1024;
+/// How long the descendants of a program may take to go once they are killed: what hangs in the system longer is reported as
+/// unreaped, and its slot is free.
+pub const REAP_MAX: Millis = Millis(5_000);
+/// How long a dead letter is kept where nobody says otherwise: over a weekend and the week after.
+pub const DEAD_LETTER_TTL: Millis = Millis(7 * 24 * 3_600_000);
+/// Bytes of log kept per attempt where nobody says otherwise: some hundred lines.
+pub const TASK_LOG_BYTES: u64 = 16 * 1024;
+/// Most bytes of log kept per attempt: it is replicated like the task itself.
+pub const TASK_LOG_BYTES_MAX: u64 = 256 * 1024;
+/// How long a worker keeps an attempt without a heartbeat where nobody says otherwise: three heartbeats, and a failover of the
+/// member between them.
+pub const WORKER_LEASE: Millis = Millis(10_000);
+/// Shortest such lease: below it a pause of the worker's or a failover of the member's takes its attempts away.
+pub const WORKER_LEASE_MIN: Millis = Millis(1_000);
+/// Longest such lease: so long a dead worker's attempts stand still.
+pub const WORKER_LEASE_MAX: Millis = Millis(600_000);
+/// Longest reason for a pause or a shutdown, in bytes: a sentence or two, kept by every member.
+pub const STATE_REASON_BYTES_MAX: usize = 512;

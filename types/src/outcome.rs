@@ -1,8 +1,13 @@
 //! How a task ended, and what its attempts did.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::{AttemptNumber, MemberId, Millis, RingTime, Sequence, TaskStatus, Term};
+use crate::{
+    AttemptNumber, Containment, MemberId, Millis, RingTime, Sequence, SlotNumber, TaskStatus, Term,
+    WorkerRef,
+};
 
 /// How a task ended. Readable once committed, and never different afterwards (DESIGN G3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,20 @@ pub struct ProcessExit {
     pub output_truncated: bool,
     /// Whether standard error was longer than kept.
     pub error_truncated: bool,
+    /// Whether the signal that ended it left a core dump.
+    pub core_dumped: bool,
+    /// Processor time that it and its descendants spent in their own code.
+    pub cpu_user: Millis,
+    /// Processor time that the system spent for them.
+    pub cpu_system: Millis,
+    /// Most memory that one of them had resident, in bytes.
+    pub max_rss_bytes: u64,
+    /// What kept hold of its descendants.
+    pub containment: Containment,
+    /// Descendants that were still alive when it ended.
+    pub leftovers: u32,
+    /// Whether a descendant could not be ended within [`crate::limits::REAP_MAX`].
+    pub unreaped: bool,
 }
 
 impl ProcessExit {
@@ -150,6 +169,8 @@ pub enum FailureKind {
     Poison,
     /// The software itself failed.
     Internal,
+    /// It was told to end, by request.
+    Cancelled,
     /// A kind that only a newer version knows, by its name: it is shown and passed on as it is.
     Other(KindName),
 }
@@ -191,7 +212,7 @@ impl std::fmt::Debug for KindName {
 
 impl FailureKind {
     /// All kinds that this version knows.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Handler,
         Self::Panic,
         Self::UnknownHandler,
@@ -206,6 +227,7 @@ impl FailureKind {
         Self::Interrupted,
         Self::Poison,
         Self::Internal,
+        Self::Cancelled,
     ];
 
     /// The kind of a stable name, known or not; `None` for a text that is no name of any version: an empty one, or one of
@@ -234,6 +256,7 @@ impl FailureKind {
             Self::Interrupted => "interrupted",
             Self::Poison => "poison",
             Self::Internal => "internal",
+            Self::Cancelled => "cancelled",
             Self::Other(name) => name.as_str(),
         }
     }
@@ -246,7 +269,7 @@ impl std::fmt::Display for FailureKind {
 }
 
 /// One run of a task, as kept in its history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
     /// Which run.
     pub number: AttemptNumber,
@@ -260,6 +283,25 @@ pub struct Attempt {
     pub ended: Option<RingTime>,
     /// Why it did not succeed, if it ended so.
     pub failure: Option<FailureKind>,
+    /// The worker that ran it, if it was one; then `member` is the one it was handed out by.
+    pub worker: Option<Arc<WorkerRef>>,
+    /// The slot that it took on its member.
+    pub slot: Option<SlotNumber>,
+    /// Process id of its program on its member.
+    pub process_id: Option<u32>,
+    /// Text of its failure, at most [`crate::limits::ATTEMPT_TEXT_BYTES_MAX`] bytes.
+    pub message: Option<Box<str>>,
+    /// The end of what its program wrote, at most [`crate::limits::ATTEMPT_TAIL_BYTES_MAX`] bytes.
+    pub tail: Bytes,
+}
+
+impl Attempt {
+    /// Bytes of variable length, which count towards the limits of a partition.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let worker = self.worker.as_ref().map_or(0, |worker| worker.name.len());
+        worker + self.message.as_ref().map_or(0, |text| text.len()) + self.tail.len()
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{AffinityKey, IdempotencyKey, Millis, RingTime, limits};
+use crate::{
+    AffinityKey, AtEnd, ConfigViolation, IdempotencyKey, Millis, Origin, OutputPolicy, Priority,
+    ProcessLimits, RetryPolicy, RingTime, UnixMillis, limits,
+};
 
 /// A task as stored: the call, its limits, its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,22 @@ pub struct TaskSpec {
     pub not_before: Option<RingTime>,
     /// Fire and forget (`execute`): the entry disposes itself when the task succeeds.
     pub dispose_on_success: bool,
+    /// Bytes of the caller that mean nothing here, carried on to the outcome; at most [`limits::METADATA_BYTES_MAX`].
+    pub metadata: Bytes,
+    /// How urgent it is; the executor's default if absent.
+    pub priority: Option<Priority>,
+    /// Whether tasks of its affinity key run one after the other, in the order of their submits; the executor's default if
+    /// absent. Means nothing without an affinity key.
+    pub serial: Option<bool>,
+    /// When a failed attempt is followed by another one; the executor's policy if absent, never a mixture of both.
+    pub retry: Option<Box<RetryPolicy>>,
+    /// What it becomes when its last failure is final; the executor's choice if absent.
+    pub at_end: Option<AtEnd>,
+    /// The caller's wall-clock time before which no attempt starts, kept beside [`Self::not_before`]: ring time stands still
+    /// while nobody leads.
+    pub not_before_at: Option<UnixMillis>,
+    /// Where it comes from, if it comes from another task.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// What to run.
@@ -34,6 +53,8 @@ pub enum TaskCall {
     Handler {
         /// The handler's name.
         name: String,
+        /// The version that it must have; any if absent.
+        version: Option<String>,
         /// Its input.
         payload: Bytes,
         /// The form of the input, such as `application/json`.
@@ -54,6 +75,14 @@ pub struct ProcessCall {
     pub working_directory: Option<String>,
     /// Bytes for standard input; `/dev/null` if absent.
     pub standard_input: Option<Bytes>,
+    /// Whether the program is the executor's default binary: then `arguments` are what follows it.
+    pub uses_default_binary: bool,
+    /// Whether what it started may go on after it ended with success.
+    pub detach_ok: bool,
+    /// What it may use; the executor's limits for those that are absent.
+    pub limits: Option<Box<ProcessLimits>>,
+    /// What happens when it writes more than is kept; the executor's choice if absent.
+    pub output_policy: Option<OutputPolicy>,
 }
 
 /// Time limits of a task in milliseconds.
@@ -183,12 +212,53 @@ pub enum TaskSpecError {
         limits::LABEL_BYTES_MAX
     )]
     Labels,
+    /// More metadata than allowed.
+    #[error("a task has at most {} bytes of metadata", limits::METADATA_BYTES_MAX)]
+    Metadata,
+    /// A handler's version that is empty or too long.
+    #[error(
+        "a handler's version has 1 to {} bytes",
+        limits::HANDLER_VERSION_BYTES_MAX
+    )]
+    Version,
+    /// A part of its retry policy, or of its program's limits, is outside its range.
+    #[error("{violation}")]
+    Setting {
+        /// Which, and what must hold.
+        violation: ConfigViolation,
+    },
     /// An argument or environment entry holds a NUL byte, which no program can receive.
     #[error("arguments and environment must not hold NUL bytes")]
     NulByte,
 }
 
 impl TaskSpec {
+    /// A task with nothing said but what to run and the name of its submit.
+    #[must_use]
+    pub const fn new(call: TaskCall, idempotency_key: IdempotencyKey) -> Self {
+        Self {
+            call,
+            idempotency_key,
+            affinity_key: None,
+            labels: BTreeMap::new(),
+            limits: TaskLimits {
+                wait: None,
+                run: None,
+                total: None,
+            },
+            on_interrupt: OnInterrupt::Rerun,
+            not_before: None,
+            dispose_on_success: false,
+            metadata: Bytes::new(),
+            priority: None,
+            serial: None,
+            retry: None,
+            at_end: None,
+            not_before_at: None,
+            origin: None,
+        }
+    }
+
     /// Bytes that count towards the limits of a partition: everything of variable length.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -202,7 +272,9 @@ impl TaskSpec {
                 .affinity_key
                 .as_ref()
                 .map_or(0, |key| key.as_bytes().len());
-        labels + keys + self.call.bytes()
+        let retry = self.retry.as_ref().map_or(0, |policy| policy.bytes());
+        let origin = self.origin.as_ref().map_or(0, |origin| origin.bytes());
+        labels + keys + self.metadata.len() + retry + origin + self.call.bytes()
     }
 
     /// Checks what holds for every task, whatever the executor.
@@ -223,41 +295,14 @@ impl TaskSpec {
         if self.labels.len() > limits::LABELS_MAX || self.labels.iter().any(too_long) {
             return Err(TaskSpecError::Labels);
         }
-        self.call.validate()
-    }
-
-    /// A hash over the fields that make the task what it is, the same in every version of the software: two submits
-    /// under one idempotency key are the same submit if it is equal (PROTOCOL §4, "payload identity").
-    #[must_use]
-    pub fn identity(&self) -> u64 {
-        let mut fields = FieldHasher::default();
-        match &self.call {
-            TaskCall::Handler {
-                name,
-                payload,
-                content_type,
-            } => {
-                fields
-                    .text("handler")
-                    .text(name)
-                    .bytes(payload)
-                    .text(content_type);
-            }
-            TaskCall::Process(call) => {
-                fields.text("process").number(call.arguments.len() as u64);
-                for argument in &call.arguments {
-                    fields.bytes(argument);
-                }
-                fields.map(&call.environment);
-                fields.text(call.working_directory.as_deref().unwrap_or(""));
-                fields.number(u64::from(call.standard_input.is_some()));
-                fields.bytes(call.standard_input.as_deref().unwrap_or(&[]));
-            }
+        if self.metadata.len() > limits::METADATA_BYTES_MAX {
+            return Err(TaskSpecError::Metadata);
         }
-        fields.bytes(self.affinity_key.as_ref().map_or(&[], |key| key.as_bytes()));
-        fields.map(&self.labels);
-        fields.number(u64::from(self.dispose_on_success));
-        fields.finish()
+        let retry = self.retry.as_ref().map(|policy| policy.violations());
+        if let Some(violation) = retry.into_iter().flatten().next() {
+            return Err(TaskSpecError::Setting { violation });
+        }
+        self.call.validate()
     }
 }
 
@@ -266,9 +311,13 @@ impl TaskCall {
         match self {
             Self::Handler {
                 name,
+                version,
                 payload,
                 content_type,
-            } => name.len() + payload.len() + content_type.len(),
+            } => {
+                let version = version.as_ref().map_or(0, String::len);
+                name.len() + version + payload.len() + content_type.len()
+            }
             Self::Process(call) => call.bytes(),
         }
     }
@@ -276,6 +325,12 @@ impl TaskCall {
     fn validate(&self) -> Result<(), TaskSpecError> {
         match self {
             Self::Handler { name, .. } if name.is_empty() => Err(TaskSpecError::NothingToRun),
+            Self::Handler {
+                version: Some(version),
+                ..
+            } if version.is_empty() || version.len() > limits::HANDLER_VERSION_BYTES_MAX => {
+                Err(TaskSpecError::Version)
+            }
             Self::Handler { .. } => Ok(()),
             Self::Process(call) => call.validate(),
         }
@@ -292,11 +347,16 @@ impl ProcessCall {
                 .sum::<usize>()
             + self.working_directory.as_ref().map_or(0, String::len)
             + self.standard_input.as_ref().map_or(0, Bytes::len)
+            + self.limits.as_ref().map_or(0, |limits| limits.bytes())
     }
 
     fn validate(&self) -> Result<(), TaskSpecError> {
-        if self.arguments.first().is_none_or(Bytes::is_empty) {
+        if !self.uses_default_binary && self.arguments.first().is_none_or(Bytes::is_empty) {
             return Err(TaskSpecError::NothingToRun);
+        }
+        let limits = self.limits.as_ref().map(|limits| limits.violations());
+        if let Some(violation) = limits.into_iter().flatten().next() {
+            return Err(TaskSpecError::Setting { violation });
         }
         let nul = |text: &[u8]| text.contains(&0);
         let bad_argument = self.arguments.iter().any(|argument| nul(argument));
@@ -311,76 +371,22 @@ impl ProcessCall {
     }
 }
 
-/// Hashes fields with their lengths, so that moving a byte from one field to the next changes the hash.
-struct FieldHasher(xxhash_rust::xxh64::Xxh64);
-
-impl Default for FieldHasher {
-    fn default() -> Self {
-        Self(xxhash_rust::xxh64::Xxh64::new(0))
-    }
-}
-
-impl FieldHasher {
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-        self
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.bytes(text.as_bytes())
-    }
-
-    fn number(&mut self, number: u64) -> &mut Self {
-        self.bytes(&number.to_le_bytes())
-    }
-
-    fn map(&mut self, map: &BTreeMap<String, String>) -> &mut Self {
-        self.number(map.len() as u64);
-        for (name, value) in map {
-            self.text(name).text(value);
-        }
-        self
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.digest()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn process(arguments: &[&str]) -> TaskSpec {
-        TaskSpec {
-            call: TaskCall::Process(ProcessCall {
-                arguments: arguments
-                    .iter()
-                    .map(|a| Bytes::copy_from_slice(a.as_bytes()))
-                    .collect(),
-                ..ProcessCall::default()
-            }),
-            idempotency_key: IdempotencyKey::new("k").expect("valid"),
-            affinity_key: None,
-            labels: BTreeMap::new(),
-            limits: TaskLimits::default(),
-            on_interrupt: OnInterrupt::Rerun,
-            not_before: None,
-            dispose_on_success: false,
-        }
-    }
-
-    #[test]
-    fn a_byte_that_moves_between_arguments_changes_the_identity() {
-        assert_ne!(
-            process(&["ab", "c"]).identity(),
-            process(&["a", "bc"]).identity()
-        );
-        assert_eq!(
-            process(&["ab", "c"]).identity(),
-            process(&["ab", "c"]).identity()
-        );
+        let arguments = arguments.iter();
+        let call = ProcessCall {
+            arguments: arguments
+                .map(|a| Bytes::copy_from_slice(a.as_bytes()))
+                .collect(),
+            ..ProcessCall::default()
+        };
+        TaskSpec::new(
+            TaskCall::Process(call),
+            IdempotencyKey::new("k").expect("valid"),
+        )
     }
 
     #[test]
@@ -400,5 +406,63 @@ mod tests {
             task.validate(),
             Err(TaskSpecError::TooLarge { .. })
         ));
+    }
+
+    #[test]
+    fn what_is_outside_its_range_is_refused_by_name() {
+        let refused = |change: fn(&mut TaskSpec)| {
+            let mut task = process(&["cat"]);
+            change(&mut task);
+            task.validate().expect_err("refused").to_string()
+        };
+        let much = |task: &mut TaskSpec| {
+            task.metadata = Bytes::from(vec![0; limits::METADATA_BYTES_MAX + 1]);
+        };
+        assert_eq!(refused(much), "a task has at most 16384 bytes of metadata");
+        let often = |task: &mut TaskSpec| {
+            task.retry = Some(Box::new(RetryPolicy {
+                max_attempts: 1001,
+                ..RetryPolicy::default()
+            }));
+        };
+        assert_eq!(refused(often), "retry.max-attempts must be 1 to 1000");
+        let polite = |task: &mut TaskSpec| {
+            if let TaskCall::Process(call) = &mut task.call {
+                call.limits = Some(Box::new(ProcessLimits {
+                    nice: Some(20),
+                    ..ProcessLimits::default()
+                }));
+            }
+        };
+        assert_eq!(refused(polite), "process-limits.nice must be -20 to 19");
+        let versionless = |task: &mut TaskSpec| {
+            task.call = TaskCall::Handler {
+                name: "render".into(),
+                version: Some(String::new()),
+                payload: Bytes::new(),
+                content_type: String::new(),
+            };
+        };
+        assert_eq!(
+            refused(versionless),
+            "a handler's version has 1 to 128 bytes"
+        );
+    }
+
+    #[test]
+    fn the_default_binary_needs_no_arguments() {
+        let mut task = process(&[]);
+        if let TaskCall::Process(call) = &mut task.call {
+            call.uses_default_binary = true;
+        }
+        assert_eq!(task.validate(), Ok(()));
+    }
+
+    #[test]
+    fn all_that_a_task_carries_counts_as_its_bytes() {
+        let mut task = process(&["cat"]);
+        let before = task.bytes();
+        task.metadata = Bytes::from_static(b"12345");
+        assert_eq!(task.bytes(), before + 5);
     }
 }

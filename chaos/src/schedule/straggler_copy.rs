@@ -64,11 +64,12 @@ fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageE
         flush: 0,
         torn: 0,
         damaged: 0,
+        old_rot: 0,
         faults: None,
     };
     let mut log = Stream::new(1, Concern::Log);
-    let mut disk = Disk::new(model, staging.sabotage.copies_cut());
-    disk.open(&[], &plan, &mut log)?;
+    let mut disk = Disk::new(model, staging.sabotage);
+    disk.open(0, &[], &plan, &mut log)?;
     let mut first = vec![Record::Reset {
         partition,
         replica: REPLICA,
@@ -84,7 +85,7 @@ fn found_after_crash(model: DiskModel, staging: Staging) -> Result<Lsn, StorageE
         log: &mut log,
     };
     disk.crash(&plan, random, false);
-    let found = disk.open(&[], &plan, &mut log)?.replicas;
+    let found = disk.open(0, &[], &plan, &mut log)?.replicas;
     Ok(found.first().map_or(Lsn::ZERO, |replica| replica.last()))
 }
 

@@ -8,7 +8,7 @@ use ringhold_history::{Action, Event as Seen, Kind, NOT_FROM_A_RUN, Sighting};
 use ringhold_replica::{Asked, Event, Reply, Request, RequestToken, Submission};
 use ringhold_types::{
     ErrorCode, FailureKind, Generation, IdempotencyKey, MemberId, Millis, OnInterrupt, Outcome,
-    PartitionKey, RequestId, Sequence, TaskCall, TaskLimits, TaskSpec, Tick, UnixMillis, WhenFull,
+    PartitionKey, RequestId, Sequence, TaskCall, TaskSpec, Tick, UnixMillis, WhenFull,
 };
 
 use super::World;
@@ -205,24 +205,17 @@ impl World {
             .pick(&self.partitions)
             .unwrap_or(&PartitionKey::default());
         let once = random.chance(plan.once);
-        let task = TaskSpec {
-            call: TaskCall::Handler {
-                name: "work".to_owned(),
-                payload: Bytes::from(name.clone().into_bytes()),
-                content_type: String::new(),
-            },
-            idempotency_key: IdempotencyKey::new(name.into_bytes()).expect("a short key"),
-            affinity_key: None,
-            labels: BTreeMap::new(),
-            limits: TaskLimits::default(),
-            on_interrupt: if once {
-                OnInterrupt::Fail
-            } else {
-                OnInterrupt::Rerun
-            },
-            not_before: None,
-            dispose_on_success: false,
+        let call = TaskCall::Handler {
+            name: "work".to_owned(),
+            version: None,
+            payload: Bytes::from(name.clone().into_bytes()),
+            content_type: String::new(),
         };
+        let key = IdempotencyKey::new(name.into_bytes()).expect("a short key");
+        let mut task = TaskSpec::new(call, key);
+        if once {
+            task.on_interrupt = OnInterrupt::Fail;
+        }
         let delayed = random.chance(plan.delayed);
         let submission = Submission {
             task: Arc::new(task),
@@ -499,6 +492,7 @@ impl World {
 
     /// Notes what a client did or saw.
     pub(crate) fn note(&mut self, process: usize, operation: u64, kind: Kind) {
+        self.tell(|| format!("client {process} notes of {operation}: {kind:?}"));
         self.history.push(Seen {
             at: self.now * 1_000,
             process: process as u64,

@@ -148,8 +148,19 @@ impl World {
                 self.coverage.mark(Mark::ConfigurationChanged);
             }
             self.tell(|| format!("configuration {partition}: {}", super::shown(&new)));
+            self.mark_mended(&new);
             if old.materialised && new.generation > old.generation {
                 self.generation_lost(&old, recorded);
+            }
+        }
+    }
+
+    /// Notes seats of members that came back after rot in an older segment.
+    fn mark_mended(&mut self, configuration: &Configuration) {
+        for host in &mut self.hosts {
+            let seated = |it: &mut ReplicaId| configuration.is_in_sync(*it);
+            if host.mends_as.take_if(seated).is_some() {
+                self.coverage.mark(Mark::OldRotMended);
             }
         }
     }
@@ -205,11 +216,20 @@ impl World {
             .draining
             .as_ref()
             .is_some_and(|it| it.contains(&member));
-        if update.registered.is_some() && self.settle_store(slot) {
+        if let Some(registered) = &update.registered
+            && self.settle_store(slot, start)
+        {
             let host = &mut self.hosts[slot];
             host.accepted = start;
             host.is_fresh = false;
             host.is_rotten = false;
+            if std::mem::take(&mut host.has_old_rot) {
+                let incarnation = registered.store;
+                host.mends_as = Some(ReplicaId {
+                    member,
+                    incarnation,
+                });
+            }
         }
         self.put(slot, Event::Control(update));
         self.tell_drain(slot, drains);
@@ -294,6 +314,7 @@ impl World {
                 .collect(),
             down: Some(not_up.map(|(id, _)| *id).collect()),
             draining: Some(draining.map(|(id, _)| *id).collect()),
+            drain: members.get(&member).and_then(|it| it.drain),
         }
     }
 
@@ -684,6 +705,6 @@ fn member_info(id: MemberId, name: &str) -> MemberInfo {
         peer_address: format!("{name}:2"),
         http_address: format!("{name}:3"),
         witness: false,
-        feature_level: 1,
+        feature_level: 2,
     }
 }

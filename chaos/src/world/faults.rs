@@ -175,7 +175,7 @@ impl World {
         }
         self.crash_and_return(slot);
         let host = &mut self.hosts[slot];
-        host.disk.rot(&mut self.random.log);
+        host.disk.rot(&self.plan.disk, &mut self.random.log);
         host.is_rotten = true;
         self.coverage.mark(Mark::Rot);
     }
@@ -234,7 +234,7 @@ impl World {
             .cluster
             .members()
             .get(&member)
-            .is_some_and(|it| it.draining);
+            .is_some_and(|it| it.drain.is_some());
         if drains {
             self.hand_back(slot);
             self.command(&Command::Drain {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ringhold_replica::{AttemptEnd, Event, Member};
 use ringhold_types::{
-    AttemptToken, ConfigurationVersion, Generation, Lsn, MemberId, PartitionKey, StartNonce, Term,
-    Tick,
+    AttemptToken, ConfigurationVersion, Generation, Lsn, MemberId, PartitionKey, ReplicaId,
+    StartNonce, Term, Tick,
 };
 
 use super::disk::Disk;
@@ -102,6 +102,12 @@ pub(crate) struct Host {
     pub(crate) applied: usize,
     /// Whether the store is to be found rotten at the next start.
     pub(crate) is_rotten: bool,
+    /// Whether its log was refused because of rot in an older segment, and it is not registered anew yet.
+    pub(crate) has_old_rot: bool,
+    /// The replica that it is after such rot, until that has a seat.
+    pub(crate) mends_as: Option<ReplicaId>,
+    /// Whether its disk was too full for it to start.
+    pub(crate) was_full: bool,
     /// Deviation of its clock, in millionths.
     pub(crate) deviation: i64,
     pub(crate) process: Option<Process>,
@@ -136,6 +142,9 @@ impl Host {
             is_fresh: true,
             applied: 0,
             is_rotten: false,
+            has_old_rot: false,
+            mends_as: None,
+            was_full: false,
             deviation,
             process: None,
             paused_until: 0,

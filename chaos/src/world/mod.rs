@@ -24,8 +24,8 @@ use ringhold_control::Command;
 use ringhold_history::Event as Seen;
 use ringhold_replica::RequestToken;
 use ringhold_types::{
-    ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, MemberId, Millis,
-    PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
+    ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, Generation, MemberId,
+    Millis, PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
 };
 
 #[cfg(test)]
@@ -115,6 +115,8 @@ pub struct World {
     stores: BTreeMap<ReplicaId, StoreId>,
     /// The process that led in each term: its machine, and which of its starts it is (I18).
     reigns: BTreeMap<(PartitionKey, Term), (usize, usize)>,
+    /// The newest generation of each partition that has committed anything.
+    begun: BTreeMap<PartitionKey, Generation>,
     /// The member whose disk lost flushed writes last.
     damaged: Option<MemberId>,
     next_token: u64,
@@ -244,6 +246,7 @@ impl World {
             answered: BTreeSet::new(),
             stores: BTreeMap::new(),
             reigns: BTreeMap::new(),
+            begun: BTreeMap::new(),
             damaged: None,
             next_token: 0,
             next_member: 0,
@@ -293,7 +296,7 @@ impl World {
         let most = self.plan.drift;
         let above = self.random.processes.below(2 * most + 1);
         let deviation = above.cast_signed() - most.cast_signed();
-        let disk = Disk::new(self.plan.disk.model, self.sabotage.copies_cut());
+        let disk = Disk::new(self.plan.disk.model, self.sabotage);
         self.hosts.push(Host::new(member, name, deviation, disk));
         self.hosts.len() - 1
     }

@@ -6,8 +6,8 @@ use ringhold_history::{Kind, Loss};
 use ringhold_replica::{Effects, Replica, Reply, Request, RequestToken, RoleView, StartAttempt};
 use ringhold_ringbuffer::LogEntry;
 use ringhold_types::{
-    AttemptNumber, Configuration, ErrorCode, Lsn, MemberId, PartitionKey, Persistence, ReplicaId,
-    Sequence, Term,
+    AttemptNumber, Configuration, ErrorCode, Generation, Lsn, MemberId, PartitionKey, Persistence,
+    ReplicaId, Sequence, Term,
 };
 
 use super::World;
@@ -28,6 +28,7 @@ impl World {
             let Some(replica) = process.machine.replica(partition) else {
                 continue;
             };
+            let generation = replica.ring().generation();
             if replica.committed() <= from {
                 continue;
             }
@@ -52,6 +53,7 @@ impl World {
             if leads && broken.is_none() {
                 broken = self.find_electable_without(replica);
             }
+            self.note_effect(partition, generation);
             if let Some((invariant, detail)) = broken {
                 let member = self.hosts[slot].member;
                 self.violate(invariant, format!("{detail} (at member {member})"));
@@ -428,14 +430,17 @@ impl World {
             .any(|it| it.in_sync.iter().any(|seat| seat.member == member))
     }
 
-    /// What clients saw is judged by when a loss was recorded. Whoever answered before has ended by then, which is the proof
-    /// that a loss needs.
-    fn note_loss(&mut self, partition: PartitionKey) {
-        let now = self.control.cluster.configuration(partition);
-        let generation = now.map_or(0, |it| it.generation.0);
+    /// What clients saw is judged by when a loss took effect: when its generation committed for the first time. Until then
+    /// a primary whose seat is gone answers from the old one, while a lease that it was granted runs (PROTOCOL §2).
+    fn note_effect(&mut self, partition: PartitionKey, generation: Generation) {
+        let noted = self.begun.entry(partition).or_default();
+        if *noted >= generation {
+            return;
+        }
+        *noted = generation;
         let loss = Loss {
             partition: partition.to_string(),
-            generation,
+            generation: generation.0,
         };
         self.note(usize::MAX, 0, Kind::Lost(loss));
     }
@@ -445,7 +450,6 @@ impl World {
     /// `recorded`: the only one left proposed it, because its own tail is cut and nobody is there to ask (PROTOCOL §5).
     pub(crate) fn generation_lost(&mut self, old: &Configuration, recorded: bool) {
         self.coverage.mark(Mark::Lost);
-        self.note_loss(old.partition);
         if recorded {
             let marked = |seat: &ReplicaId| {
                 let slot = self.slot_of(seat.member)?;

@@ -1,6 +1,7 @@
 //! What the shell of a process does with its disk: opens it at the start, writes, hears of flushes, loses it in crashes.
 
 use ringhold_replica::{Event, PersistToken, Record, RecoveredReplica, Rule};
+use ringhold_storage::StorageError;
 use ringhold_types::{PartitionKey, Persistence, ReplicaId, StartNonce};
 
 use super::World;
@@ -20,24 +21,40 @@ const FLUSHES_MOST: u64 = 8;
 /// Bytes that a disk has left when it fills up, at most: some segments.
 const ROOM_MOST: u64 = 40 * 1024;
 
+/// Of so many millionths of the starts in such a seed the disk is full.
+const FULL_AT_START: u32 = 150_000;
+/// How long it takes at least until somebody starts it again, in microseconds.
+const FULL_PAUSE: u64 = 50 * MILLISECOND;
+/// Bytes that it has left then, at most: less than a segment's first chunk.
+const ROOM_AT_START_MOST: u64 = 6 * 1024;
+
 /// The invariant that the log keeps: what was flushed is there again, or its loss is noticed.
 const LOG: &str = "Log";
 
 impl World {
     /// Opens the store of a machine whose process starts: its replicas, and whether a cut may have taken others whole.
-    /// `None` if the log is broken, which ends the run.
+    /// `None` if the disk is too full, and the process is started again later, or if the log is broken, which ends the run.
     pub(crate) fn open_store(&mut self, slot: usize) -> Option<(Vec<RecoveredReplica>, bool)> {
         let seats = self.seats_of(slot);
+        self.fill_at_start(slot);
         let host = &mut self.hosts[slot];
         let random = &mut self.random.log;
-        let opened = match host.disk.open(&seats, &self.plan.disk, random) {
+        let opened = match host.disk.open(self.now, &seats, &self.plan.disk, random) {
             Ok(opened) => opened,
+            Err(StorageError::DiskFull { .. }) if host.disk.is_full() => {
+                self.too_full_to_start(slot);
+                return None;
+            }
             Err(error) => {
                 let text = format!("{} does not open: {error}", host.member);
                 self.violate(LOG, text);
                 return None;
             }
         };
+        if std::mem::take(&mut host.was_full) {
+            self.coverage.mark(Mark::StartedWithRoom);
+        }
+        host.has_old_rot |= opened.met.contains(&Mark::OldRotRefused);
         for mark in &opened.met {
             self.coverage.mark(*mark);
         }
@@ -53,6 +70,33 @@ impl World {
             return Some((Vec::new(), false));
         }
         Some((opened.replicas, opened.unlisted_cut))
+    }
+
+    /// Where disks fill up, some are full when a process starts; none before all members were there, for nothing else happens
+    /// in a run before that.
+    fn fill_at_start(&mut self, slot: usize) {
+        if self.control.cluster.executors().is_empty() {
+            self.hosts[slot].disk.end_faults();
+            return;
+        }
+        let is_again = self.hosts[slot].was_full;
+        let random = &mut self.random.disk_faults;
+        let may_fill = self.plan.disk.faults.is_some() && !self.healed && !is_again;
+        if may_fill && random.chance(FULL_AT_START) {
+            let room = random.skewed(0, ROOM_AT_START_MOST);
+            let until = self.now + random.between(500 * MILLISECOND, 4 * SECOND);
+            self.hosts[slot].disk.fill(room, until);
+        }
+    }
+
+    /// A process ends at once because its disk is full, and is started again and again until it is not.
+    fn too_full_to_start(&mut self, slot: usize) {
+        self.coverage.mark(Mark::FullAtStart);
+        self.tell(|| format!("the disk of {} is full", self.hosts[slot].member));
+        self.hosts[slot].was_full = true;
+        let random = &mut self.random.disk_faults;
+        let away = random.sloped(FULL_PAUSE, self.plan.faults.downtime.max(FULL_PAUSE));
+        self.queue.push(self.now + away, Happening::Start { slot });
     }
 
     /// Whether nothing that was found can be trusted. The log must notice it by itself, and only where something happened.
@@ -195,19 +239,16 @@ impl World {
         }
     }
 
-    /// A start is registered: what was found on the disk is dealt with. `false` if the log failed before that.
-    pub(crate) fn settle_store(&mut self, slot: usize) -> bool {
+    /// A start is registered: what was found on the disk is dealt with. `false` if the log failed before that, or the disk is
+    /// too full to write it down: the process ends, and nobody knows that it was registered.
+    pub(crate) fn settle_store(&mut self, slot: usize, start: StartNonce) -> bool {
         let host = &mut self.hosts[slot];
         if !(host.is_fresh || host.is_rotten) {
             return true;
         }
         let settled = host.disk.settle();
-        match &settled {
-            Err(error) if !host.disk.is_to_fail() => {
-                let text = format!("a log cannot be settled: {error}");
-                self.violate(LOG, text);
-            }
-            _ => {}
+        if let Err(error) = &settled {
+            self.log_refuses(slot, start, &format!("a log cannot be settled: {error}"));
         }
         settled.is_ok()
     }

@@ -29,13 +29,13 @@ impl World {
         let start = again
             .filter(|_| goes_on && host.accepted != StartNonce::ZERO)
             .unwrap_or(fresh);
-        host.presented_before.push(start);
         let base = random.below(100 * SECOND);
         let clock = Clock::new(now, base, host.deviation);
         let Some((recovered, unlisted_cut)) = self.open_store(slot) else {
             return;
         };
         let host = &mut self.hosts[slot];
+        host.presented_before.push(start);
         let options = MemberOptions {
             id: host.member,
             start,

@@ -7,7 +7,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use support::{Member, ringhold, run, send, text};
+use support::{Member, interruptible, run, send, text};
 
 #[test]
 fn help_lists_the_exit_codes_on_standard_output() {
@@ -30,9 +30,11 @@ fn a_wrong_argument_is_a_usage_error_on_standard_error() {
 
 #[test]
 fn a_cluster_that_does_not_answer_is_named_and_has_its_own_exit_code() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = free.local_addr().expect("bound").to_string();
-    drop(free);
+    // Bound, but not listened on: nobody answers, and nobody else gets the port meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    held.bind(any).expect("a port");
+    let address = held.local_addr().expect("bound").to_string();
     let output = run(&["cluster", "status", "--server", &address]);
     assert_eq!(output.status.code(), Some(4));
     assert!(output.stdout.is_empty());
@@ -334,7 +336,7 @@ fn a_configuration_that_no_member_would_start_with_is_no_correct_one() {
 #[test]
 fn a_demo_that_is_interrupted_leaves_no_process_and_no_directory() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut demo = ringhold(&["demo", "--count", "60", "-o", "json"])
+    let mut demo = interruptible(&["demo", "--count", "60", "-o", "json"])
         .env("TMPDIR", directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Member, feed, ringhold, send, text};
+use super::support::{Member, feed, interruptible, ringhold, send, text};
 
 #[test]
 fn map_prints_what_the_programs_print_in_the_order_of_the_lines_and_resumes() {
@@ -269,7 +269,7 @@ fn a_map_that_was_killed_resumes_without_running_a_line_twice() {
 
 /// A map that was started and not waited for.
 fn spawn(member: &Member, arguments: &[&str], directory: &Path, input: &str) -> Child {
-    let mut child = ringhold(arguments)
+    let mut child = interruptible(arguments)
         .env("RINGHOLD__SERVER", &member.client)
         .current_dir(directory)
         .stdin(Stdio::piped())

@@ -6,7 +6,18 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 /// The program, with nothing of this machine's settings.
 pub(crate) fn ringhold(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold"));
+    with_settings(Command::new(env!("CARGO_BIN_EXE_ringhold")), arguments)
+}
+
+/// The same, heeding SIGINT also where the tests were started in the background of a shell, which has it ignored: the
+/// program keeps to what it inherits.
+pub(crate) fn interruptible(arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_ringhold")]);
+    with_settings(command, arguments)
+}
+
+fn with_settings(mut command: Command, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("RINGHOLD__SERVER")

@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use ringhold_control::{Cluster, Command, MemberState, StoreReport};
 use ringhold_types::{
-    ChangeKind, ConfigurationVersion, ExecutorId, MemberId, PartitionKey, PartitionNumber,
+    ChangeKind, ConfigurationVersion, ExecutorId, ExecutorWish, MemberId, PartitionKey,
+    PartitionNumber,
 };
 
 use crate::world::{World, in_memory, keys, named};
@@ -53,6 +54,11 @@ enum Choice {
     Delete {
         name: u8,
     },
+    State {
+        name: u8,
+        wish: u8,
+        expects: bool,
+    },
     Materialise {
         partitions: Vec<u32>,
     },
@@ -96,6 +102,8 @@ fn choice() -> impl Strategy<Value = Choice> {
         1 => (0_u8..4, 0_u32..4, prop::option::of(1_u32..4))
             .prop_map(|(name, durability, min_copies)| Choice::Update { name, durability, min_copies }),
         1 => (0_u8..4).prop_map(|name| Choice::Delete { name }),
+        2 => (0_u8..4, 0_u8..7, any::<bool>())
+            .prop_map(|(name, wish, expects)| Choice::State { name, wish, expects }),
         3 => prop::collection::vec(0_u32..12, 1..12).prop_map(|partitions| Choice::Materialise { partitions }),
         4 => (1_usize..20).prop_map(|most| Choice::Steps { most }),
         3 => (1_usize..10).prop_map(|most| Choice::HandOvers { most }),
@@ -122,6 +130,18 @@ fn executor_config(name: u8, durability: u32) -> ringhold_types::ExecutorConfig 
         config.persistence = in_memory(0).persistence;
     }
     config
+}
+
+fn wish_of(choice: u8) -> ExecutorWish {
+    let reason = "a reason".to_owned();
+    match choice {
+        0..3 => ExecutorWish::Run,
+        3..6 => ExecutorWish::Pause {
+            reason,
+            until: (choice == 3).then_some(ringhold_types::UnixMillis(5)),
+        },
+        _ => ExecutorWish::ShutDown { reason },
+    }
 }
 
 /// The commands that a choice stands for in this state.
@@ -208,6 +228,20 @@ fn executor_commands(world: &World, choice: &Choice) -> Vec<Command> {
         Choice::Delete { name } => {
             vec![Command::DeleteExecutor {
                 name: executor_config(*name, 0).name,
+            }]
+        }
+        Choice::State {
+            name,
+            wish,
+            expects,
+        } => {
+            let name = executor_config(*name, 0).name;
+            let present = world.cluster.executor_by_name(&name);
+            let since = present.and_then(|(_, record)| record.state.since());
+            vec![Command::SetExecutorState {
+                name,
+                wish: wish_of(*wish),
+                expected: since.filter(|_| *expects),
             }]
         }
         Choice::Materialise { partitions } => {
@@ -322,6 +356,8 @@ proptest! {
             for command in commands(&mut world, choice) {
                 world.apply(&command);
             }
+            let raise = world.cluster.level_step();
+            raise.iter().for_each(|raise| drop(world.done(raise)));
         }
     }
 

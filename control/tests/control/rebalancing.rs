@@ -1,6 +1,6 @@
 //! Repair and rebalancing, with the leader and the primaries played by the test.
 
-use ringhold_control::{Command, StoreReport};
+use ringhold_control::{Command, Response, StoreReport};
 use ringhold_types::{ChangeKind, ExecutorConfig, MemberId, PartitionCount};
 
 use crate::world::{World, config, key, keys};
@@ -149,5 +149,27 @@ fn zones_are_respected_when_a_zone_joins() {
             .loads(executor)
             .iter()
             .all(|&(_, seats, led)| (seats, led) == (30, 15))
+    );
+}
+
+#[test]
+fn a_drain_is_one_and_the_same_until_it_is_ended_and_the_next_is_another() {
+    let mut world = World::with_members(3);
+    let mut drain = |draining| {
+        let member = MemberId(2);
+        world.apply(&Command::Drain { member, draining }).0
+    };
+    let first = drain(true);
+    assert!(matches!(first, Response::Drains { .. }));
+    assert_eq!(drain(true), first, "asked for again");
+    assert_eq!(drain(false), Response::Done);
+    let second = drain(true);
+    assert_ne!(second, first);
+    let record = &world.cluster.members()[&MemberId(2)];
+    assert_eq!(
+        second,
+        Response::Drains {
+            drain: record.drain.expect("drained")
+        }
     );
 }

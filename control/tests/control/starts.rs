@@ -289,14 +289,40 @@ fn a_partition_that_holds_nothing_is_placed_again_without_a_loss() {
 #[test]
 fn a_member_too_old_for_the_feature_level_is_refused() {
     let mut world = World::with_members(2);
-    let too_high = Command::RaiseFeatureLevel { level: 2 };
+    let too_high = Command::RaiseFeatureLevel { level: 3 };
     assert!(matches!(
         world.refused(&too_high),
         Refused::Forbidden { .. }
     ));
-    world.done(&Command::RaiseFeatureLevel { level: 1 });
+    world.done(&Command::RaiseFeatureLevel { level: 2 });
     let mut old = world.start_of(3, StoreReport::Empty);
-    old.member.feature_level = 0;
+    old.member.feature_level = 1;
     assert!(reason(world.refused(&Command::Start(old))).contains("newer version"));
-    assert_eq!(info(3).feature_level, 1);
+    assert_eq!(info(3).feature_level, 2);
+}
+
+#[test]
+fn a_new_cluster_begins_at_its_level_and_an_older_one_waits_for_its_last_member() {
+    let mut world = World::empty();
+    assert_eq!(world.cluster.level_step(), None, "nobody is there");
+    let mut old = world.start_of(1, StoreReport::Empty);
+    old.member.feature_level = 1;
+    world.done(&Command::Start(old));
+    world.join(2);
+    let one = Command::RaiseFeatureLevel { level: 1 };
+    assert_eq!(world.cluster.level_step(), Some(one.clone()));
+    world.done(&one);
+    assert_eq!(
+        world.cluster.level_step(),
+        None,
+        "one member cannot do more"
+    );
+    let mut new = world.start_of(1, StoreReport::Intact);
+    new.member.feature_level = 2;
+    world.done(&Command::Start(new));
+    let two = Command::RaiseFeatureLevel { level: 2 };
+    assert_eq!(world.cluster.level_step(), Some(two.clone()));
+    world.done(&two);
+    assert_eq!(world.cluster.feature_level(), 2);
+    assert_eq!(world.cluster.level_step(), None);
 }

@@ -79,7 +79,7 @@ impl World {
         let mut changes = Changes::default();
         for (&id, record) in self.cluster.executors() {
             let old = before.executors().get(&id);
-            if old.is_none_or(|old| old.config != record.config) {
+            if old.is_none_or(|old| old.config != record.config || old.state != record.state) {
                 changes.executors.push(id);
             }
             for key in keys(&self.cluster, id) {
@@ -332,7 +332,7 @@ pub(crate) fn info(id: u64) -> MemberInfo {
         peer_address: format!("m{id}:2"),
         http_address: format!("m{id}:3"),
         witness: false,
-        feature_level: 1,
+        feature_level: 2,
     }
 }
 

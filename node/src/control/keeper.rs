@@ -71,13 +71,18 @@ async fn turn(core: &Arc<Core>, seen: &mut Seen) {
         return;
     }
     if seen.settled != Some(view.index) {
-        let steps = view.cluster.next_steps(STEPS_PER_TURN);
+        let mut steps = view.cluster.next_steps(STEPS_PER_TURN);
+        steps.extend(view.cluster.level_step());
         seen.settled = steps.is_empty().then_some(view.index);
         let attempts = steps
             .into_iter()
             .map(|step| propose::here(core, step, STEP_TIMEOUT));
         // A step that came to nothing is decided again from the state it found.
         join_all(attempts).await;
+    }
+    for end in view.cluster.ended_pauses(core.clock.wall()) {
+        let attempt = propose::here(core, end, STEP_TIMEOUT).await;
+        tracing::info!(?attempt, "the time of a pause is over");
     }
     keep_membership(core, seen).await;
 }

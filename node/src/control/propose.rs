@@ -80,6 +80,7 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::Leave { .. }
         | Command::CreateExecutor { .. }
         | Command::UpdateExecutor { .. }
+        | Command::SetExecutorState { .. }
         | Command::Materialise { .. }
         | Command::RaiseFeatureLevel { .. } => true,
         Command::Forget { .. }

@@ -12,11 +12,26 @@ use ringhold_types::{
 
 use super::limits::bounded_message;
 use super::slots::{Stop, StopSignal};
+use super::threads::Busy;
 use super::{AttemptContext, Shared, StopReason, in_process, process};
 use crate::clock::Clock;
 
 /// How an attempt ended, before it is known whether that was asked for.
 pub(super) type RunEnd = Result<Arc<TaskResult>, Arc<Failure>>;
+
+/// The end of a run, and what goes on after it.
+pub(super) struct Over {
+    /// What is reported.
+    pub(super) end: AttemptEnd,
+    /// The thread of a blocking handler that was given up: until it has returned, its slot is in use.
+    pub(super) thread: Option<Busy>,
+}
+
+impl From<AttemptEnd> for Over {
+    fn from(end: AttemptEnd) -> Self {
+        Self { end, thread: None }
+    }
+}
 
 /// Everything that one run needs.
 pub(super) struct Run {
@@ -34,7 +49,7 @@ pub(super) async fn run(
     attempt: StartAttempt,
     config: Arc<ExecutorConfig>,
     stop: StopSignal,
-) -> AttemptEnd {
+) -> Over {
     let attempt = Arc::new(attempt);
     let run_limit = attempt.task.limits.run.or(config.run_limit);
     let deadline = run_limit.map(|limit| Clock.now().after(limit));
@@ -52,16 +67,21 @@ pub(super) async fn run(
         stop,
         run_limit,
     };
+    if let Some(stop) = run.stop.given() {
+        return unbegun_end(stop.reason, || run.timed_out("the attempt", None)).into();
+    }
     AssertUnwindSafe(run_call(shared, &run))
         .catch_unwind()
         .await
-        .unwrap_or_else(|panic| AttemptEnd::Failed(panic_failure(&*panic)))
+        .unwrap_or_else(|panic| AttemptEnd::Failed(panic_failure(&*panic)).into())
 }
 
-async fn run_call(shared: &Shared, run: &Run) -> AttemptEnd {
+async fn run_call(shared: &Shared, run: &Run) -> Over {
     match &run.attempt.task.call {
         TaskCall::Handler {
             name,
+            // Refused at submit until handlers have versions.
+            version: _,
             payload,
             content_type,
         } => {
@@ -71,7 +91,7 @@ async fn run_call(shared: &Shared, run: &Run) -> AttemptEnd {
             };
             in_process::run(shared, name, run, input).await
         }
-        TaskCall::Process(call) => process::run(&shared.options, call, run).await,
+        TaskCall::Process(call) => process::run(&shared.options, call, run).await.into(),
     }
 }
 
@@ -88,7 +108,7 @@ impl Run {
             biased;
             stop = self.stop.wait() => stop,
             () = out_of_time => {
-                self.stop.give(Stop { reason: StopReason::TimedOut, kill_grace: None });
+                self.stop.give(Stop::unhurried(StopReason::TimedOut));
                 // Whoever was first to give the signal is the reason.
                 self.stop.wait().await
             }
@@ -127,6 +147,18 @@ pub(super) fn stopped_end(
         StopReason::Aborted => AttemptEnd::Aborted,
         StopReason::HandedBack | StopReason::Drained => AttemptEnd::HandedBack,
         StopReason::TimedOut => AttemptEnd::Failed(timed_out()),
+    }
+}
+
+/// The end of an attempt that was stopped before its handler or program was started: one that is to run elsewhere says so,
+/// since then even a task that must not run twice can.
+pub(super) fn unbegun_end(
+    reason: StopReason,
+    timed_out: impl FnOnce() -> Arc<Failure>,
+) -> AttemptEnd {
+    match stopped_end(reason, timed_out) {
+        AttemptEnd::HandedBack => AttemptEnd::NotBegun,
+        end => end,
     }
 }
 

@@ -1,16 +1,16 @@
 //! Runs a handler inside the member.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use ringhold_replica::AttemptEnd;
 use ringhold_types::limits::RESULT_BYTES_MAX;
 use ringhold_types::{Failure, FailureKind, TaskResult};
 
-use super::attempt::{Run, RunEnd, failure, own_end, panic_failure, stopped_end};
+use super::attempt::{
+    Over, Run, RunEnd, failure, own_end, panic_failure, stopped_end, unbegun_end,
+};
 use super::handler::BlockingHandler;
 use super::registry::Registered;
 use super::slots::Stop;
@@ -19,15 +19,15 @@ use super::{
     Handler, HandlerError, HandlerInput, HandlerOutput, HandlerRegistry, Shared, StopReason,
 };
 
-pub(super) async fn run(shared: &Shared, name: &str, run: &Run, input: HandlerInput) -> AttemptEnd {
+pub(super) async fn run(shared: &Shared, name: &str, run: &Run, input: HandlerInput) -> Over {
     match shared.handlers.find(name) {
         Some(Registered::Asynchronous(handler)) => {
-            run_asynchronous(&**handler, name, run, input).await
+            run_asynchronous(&**handler, name, run, input).await.into()
         }
         Some(Registered::Blocking(handler)) => {
             run_blocking(&shared.threads, Arc::clone(handler), name, run, input).await
         }
-        None => own_end(Err(unknown_handler(&shared.handlers, name))),
+        None => own_end(Err(unknown_handler(&shared.handlers, name))).into(),
     }
 }
 
@@ -53,56 +53,50 @@ async fn run_asynchronous(
 
 /// A thread cannot be taken away from a blocking handler: its end is awaited whatever was asked of it, and the slot stays
 /// taken. If it succeeds although it was told to stop, the work is done and the result stands; the ring refuses it if
-/// the task has ended otherwise. Out of time is out of time. Only at the end of a drain is its end not awaited for ever:
-/// the member lives on, so nothing else would let the task run elsewhere.
+/// the task has ended otherwise. Out of time is out of time. Only at the end of a drain is its end not awaited for ever,
+/// whatever it was told before: the member lives on, so nothing else would let the task run elsewhere. It ends for the
+/// reason that it was told first; its slot stays taken until its thread is free.
 async fn run_blocking(
     threads: &Threads,
     handler: Arc<BlockingHandler>,
     name: &str,
     run: &Run,
     input: HandlerInput,
-) -> AttemptEnd {
+) -> Over {
     let context = run.context.clone();
-    let started = tokio::select! {
+    let timed_out = || run.timed_out(&format!("handler {name}"), None);
+    let stopped = |stop: Stop| stopped_end(stop.reason, timed_out);
+    let mut started = tokio::select! {
         biased;
         started = threads.start(move || handler(context, input)) => started,
         // There was no thread for it so far, and now it never begins.
-        stop = run.must_stop() => {
-            return stopped_end(stop.reason, || run.timed_out(&format!("handler {name}"), None));
-        }
+        stop = run.must_stop() => return unbegun_end(stop.reason, timed_out).into(),
     };
-    let mut body = pin!(started.end());
     let (ended, stop) = tokio::select! {
         biased;
-        ended = &mut body => (ended, None),
-        stop = run.must_stop() => match patiently(&mut body, stop).await {
-            Some(ended) => (ended, Some(stop)),
-            None => return AttemptEnd::HandedBack,
+        ended = started.end() => (Some(ended), None),
+        stop = run.must_stop() => tokio::select! {
+            biased;
+            ended = started.end() => (Some(ended), Some(stop)),
+            () = run.stop.out_of_patience() => (None, Some(stop)),
         },
     };
     let end = match ended {
-        Ok(returned) => checked(name, returned),
-        Err(panic) => Err(panic_failure(&*panic)),
+        Some(Ok(returned)) => Some(checked(name, returned)),
+        Some(Err(panic)) => Some(Err(panic_failure(&*panic))),
+        None => None,
     };
-    match stop {
-        None => own_end(end),
-        Some(stop) if end.is_ok() && stop.reason != StopReason::TimedOut => own_end(end),
-        Some(stop) => stopped_end(stop.reason, || {
-            run.timed_out(&format!("handler {name}"), None)
-        }),
+    match (end, stop) {
+        (Some(end), None) => own_end(end).into(),
+        (Some(Ok(result)), Some(stop)) if stop.reason != StopReason::TimedOut => {
+            own_end(Ok(result)).into()
+        }
+        (Some(_), Some(stop)) => stopped(stop).into(),
+        (None, stop) => Over {
+            end: stop.map_or(AttemptEnd::HandedBack, stopped),
+            thread: Some(started.given_up()),
+        },
     }
-}
-
-/// Waits for the end of a body that was told to stop; `None` if it is given up.
-async fn patiently<T>(body: impl Future<Output = T>, stop: Stop) -> Option<T> {
-    let half = match stop {
-        Stop {
-            reason: StopReason::Drained,
-            kill_grace: Some(half),
-        } => Duration::from_millis(half.0),
-        _ => return Some(body.await),
-    };
-    tokio::time::timeout(half * 2, body).await.ok()
 }
 
 fn checked(name: &str, returned: Result<HandlerOutput, HandlerError>) -> RunEnd {

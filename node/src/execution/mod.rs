@@ -37,6 +37,7 @@ pub use handler::{Handler, HandlerError, HandlerInput, HandlerOutput, TypedHandl
 pub use process::environment::{DENIED_NAMES, MemberEnvironment};
 pub use registry::{ECHO, HandlerNameTaken, HandlerRegistry};
 
+use attempt::Over;
 use slots::{Refused, Slots, Stop};
 use threads::Threads;
 
@@ -59,8 +60,21 @@ pub struct AttemptReport {
     /// Which attempt.
     pub token: AttemptToken,
     /// How it ended. [`AttemptEnd::Aborted`] follows [`Execution::abort`], [`AttemptEnd::HandedBack`] follows
-    /// [`Execution::hand_back`] and [`Execution::stop`].
+    /// [`Execution::hand_back`] and [`Execution::stop`], or [`AttemptEnd::NotBegun`] if neither handler nor program was
+    /// started by then.
     pub end: AttemptEnd,
+    /// Whether its slot is still in use, since its handler was given up and has not returned. [`Report::Returned`] follows
+    /// once it has.
+    pub lingers: bool,
+}
+
+/// What an [`Execution`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// An attempt ended.
+    Ended(AttemptReport),
+    /// The handler of an attempt that ended before has returned: its slot is free.
+    Returned(AttemptToken),
 }
 
 /// Why a running attempt is told to end before its time.
@@ -85,7 +99,7 @@ pub struct Execution {
 struct Shared {
     options: ExecutionOptions,
     handlers: HandlerRegistry,
-    reports: mpsc::Sender<AttemptReport>,
+    reports: mpsc::Sender<Report>,
     slots: Slots,
     /// Where blocking handlers run.
     threads: Threads,
@@ -110,7 +124,7 @@ impl Execution {
     pub fn start(
         options: ExecutionOptions,
         handlers: HandlerRegistry,
-        reports: mpsc::Sender<AttemptReport>,
+        reports: mpsc::Sender<Report>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -127,7 +141,7 @@ impl Execution {
     /// Begins an attempt and returns at once.
     ///
     /// The replica machine keeps at most `pool_size` attempts of an executor running. One beyond that is refused with a
-    /// report of an internal failure, never queued. One begun after [`Execution::stop`] is handed back. A token that is
+    /// report of an internal failure, never queued. One begun after [`Execution::stop`] is given back unbegun. A token that is
     /// running already is not begun again: its one report is still to come.
     pub fn begin(&self, attempt: StartAttempt, config: Arc<ExecutorConfig>) {
         let token = attempt.token;
@@ -135,9 +149,11 @@ impl Execution {
             Ok(stop) => {
                 let shared = Arc::clone(&self.shared);
                 self.report_later(token, async move {
-                    let end = attempt::run(&shared, attempt, config, stop).await;
-                    shared.slots.give_back(token);
-                    end
+                    let over = attempt::run(&shared, attempt, config, stop).await;
+                    if over.thread.is_none() {
+                        shared.slots.give_back(token);
+                    }
+                    over
                 });
                 return;
             }
@@ -151,7 +167,7 @@ impl Execution {
                 );
                 return;
             }
-            Refused::Stopped => AttemptEnd::HandedBack,
+            Refused::Stopped => AttemptEnd::NotBegun,
             Refused::PoolFull => {
                 tracing::error!(?token, executor = %config.name, "an attempt was begun beyond pool-size");
                 let message = format!(
@@ -161,34 +177,33 @@ impl Execution {
                 AttemptEnd::Failed(attempt::failure(FailureKind::Internal, message))
             }
         };
-        self.report_later(token, async move { end });
+        self.report_later(token, async move { end.into() });
     }
 
     /// Tells an attempt to end. Its report still comes: [`AttemptEnd::Aborted`], or its own end if that was first.
     /// A blocking handler that ignores [`AttemptContext::is_cancelled`] keeps its slot until it really ends.
     /// An unknown token is none of ours, or has ended: nothing happens.
     pub fn abort(&self, token: AttemptToken) {
-        let stop = Stop {
-            reason: StopReason::Aborted,
-            kill_grace: None,
-        };
+        let stop = Stop::unhurried(StopReason::Aborted);
         self.shared.slots.stop_one(token, stop);
     }
 
     /// Tells an attempt to end so that its task can run elsewhere. Its report comes within `grace`:
-    /// [`AttemptEnd::HandedBack`], or its own end if that was first. A program that does not end on TERM is killed after
-    /// half of it. A blocking handler that ignores [`AttemptContext::is_cancelled`] is given up after it: its slot is free,
-    /// what it returns later is dropped, and its thread ends with it.
+    /// [`AttemptEnd::HandedBack`], or its own end if that was first, or what it was told before: one that was aborted or
+    /// has run out of time gets no longer than this either. A program that does not end on TERM is killed after half of
+    /// it. A blocking handler that ignores [`AttemptContext::is_cancelled`] is given up after it: what it returns later is
+    /// dropped, and its slot is in use until then.
     /// An unknown token is none of ours, or has ended: nothing happens.
     pub fn hand_back(&self, token: AttemptToken, grace: Millis) {
         let stop = Stop {
             reason: StopReason::Drained,
             kill_grace: Some(Millis(grace.0 / 2)),
+            patience: Some(grace),
         };
         self.shared.slots.stop_one(token, stop);
     }
 
-    /// Attempts that hold a slot now.
+    /// Slots in use: of attempts that run, and of handlers that were given up and have not returned.
     #[must_use]
     pub fn running(&self) -> usize {
         self.shared.slots.running()
@@ -209,26 +224,36 @@ impl Execution {
         *self.shared.unreported.borrow()
     }
 
-    /// Sends the one report of `token` once `end` is known.
-    fn report_later(
-        &self,
-        token: AttemptToken,
-        end: impl Future<Output = AttemptEnd> + Send + 'static,
-    ) {
+    /// Sends the one report of `token` once its end is known, and says later when the slot is free, if it is not by then.
+    fn report_later(&self, token: AttemptToken, over: impl Future<Output = Over> + Send + 'static) {
         let shared = Arc::clone(&self.shared);
         shared.unreported.send_modify(|count| *count += 1);
         let _runtime = self.shared.options.runtime.enter();
         spawn::task("attempt", async move {
-            let end = end.await;
-            if shared
-                .reports
-                .send(AttemptReport { token, end })
-                .await
-                .is_err()
-            {
-                tracing::debug!(?token, "nobody takes reports any more; this one is dropped");
-            }
+            let Over { end, thread } = over.await;
+            let report = AttemptReport {
+                token,
+                end,
+                lingers: thread.is_some(),
+            };
+            shared.report(Report::Ended(report)).await;
             shared.unreported.send_modify(|count| *count -= 1);
+            if let Some(thread) = thread {
+                thread.await;
+                shared.slots.give_back(token);
+                shared.report(Report::Returned(token)).await;
+            }
         });
+    }
+}
+
+impl Shared {
+    async fn report(&self, report: Report) {
+        if let Err(mpsc::error::SendError(report)) = self.reports.send(report).await {
+            tracing::debug!(
+                ?report,
+                "nobody takes reports any more; this one is dropped"
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ringhold_types::{AttemptToken, ExecutorId, Millis};
 use tokio::sync::watch;
@@ -15,9 +16,33 @@ pub(super) struct Stop {
     pub(super) reason: StopReason,
     /// A shorter time between TERM and KILL than the executor's, when the member stops or its drain is over.
     pub(super) kill_grace: Option<Millis>,
+    /// How long the end of a blocking handler is awaited, when the drain is over; without it for as long as it takes.
+    pub(super) patience: Option<Millis>,
 }
 
-/// Carries the first [`Stop`] to an attempt; later ones change nothing.
+impl Stop {
+    /// A stop that leaves the attempt as much time as its executor says.
+    pub(super) const fn unhurried(reason: StopReason) -> Self {
+        Self {
+            reason,
+            kill_grace: None,
+            patience: None,
+        }
+    }
+
+    /// Takes over whatever of a later stop leaves less time.
+    fn shorten(&mut self, later: Self) {
+        let shorter = |known: Option<Millis>, other: Option<Millis>| match (known, other) {
+            (Some(known), Some(other)) => Some(known.min(other)),
+            (known, other) => known.or(other),
+        };
+        self.kill_grace = shorter(self.kill_grace, later.kill_grace);
+        self.patience = shorter(self.patience, later.patience);
+    }
+}
+
+/// Carries a [`Stop`] to an attempt. The first one is the reason for its end; later ones can only leave it less time: what
+/// ran out of time may be on its way out for as long as it likes, but not beyond the end of a drain.
 #[derive(Clone, Debug)]
 pub(super) struct StopSignal(watch::Sender<Option<Stop>>);
 
@@ -26,12 +51,12 @@ impl StopSignal {
         Self(watch::Sender::new(None))
     }
 
-    /// Gives the signal, unless one was given.
+    /// Gives the signal; the reason of an earlier one stays.
     pub(super) fn give(&self, stop: Stop) {
         self.0.send_if_modified(|given| {
-            let first = given.is_none();
-            given.get_or_insert(stop);
-            first
+            let before = *given;
+            given.get_or_insert(stop).shorten(stop);
+            *given != before
         });
     }
 
@@ -42,10 +67,35 @@ impl StopSignal {
 
     /// Waits for the signal, for ever if it never comes.
     pub(super) async fn wait(&self) -> Stop {
+        self.wait_for(Some).await
+    }
+
+    /// Waits until the time between TERM and KILL is over: `usual`, or less once a stop says so.
+    pub(super) async fn kill_time(&self, usual: Millis) {
+        let usual = tokio::time::sleep(Duration::from_millis(usual.0));
+        let hurried = async {
+            let grace = self.wait_for(|stop| stop.kill_grace).await;
+            tokio::time::sleep(Duration::from_millis(grace.0)).await;
+        };
+        tokio::select! {
+            () = usual => {}
+            () = hurried => {}
+        }
+    }
+
+    /// Waits until the end of a blocking handler is not awaited any longer; for ever if nothing says so.
+    pub(super) async fn out_of_patience(&self) {
+        let patience = self.wait_for(|stop| stop.patience).await;
+        tokio::time::sleep(Duration::from_millis(patience.0)).await;
+    }
+
+    /// Waits until the signal says what is asked for.
+    async fn wait_for<T>(&self, wanted: impl Fn(Stop) -> Option<T>) -> T {
         let mut receiver = self.0.subscribe();
         loop {
-            if let Some(stop) = *receiver.borrow_and_update() {
-                return stop;
+            let said = receiver.borrow_and_update().and_then(&wanted);
+            if let Some(said) = said {
+                return said;
             }
             if receiver.changed().await.is_err() {
                 // Unreachable while `self` holds the sender; waiting is the answer that harms nobody.
@@ -130,11 +180,12 @@ impl Slots {
             signal.give(Stop {
                 reason: StopReason::HandedBack,
                 kill_grace: Some(kill_grace),
+                patience: None,
             });
         }
     }
 
-    /// Slots in use.
+    /// Slots in use, those of handlers that were given up and have not returned included.
     pub(super) fn running(&self) -> usize {
         self.used().running.len()
     }

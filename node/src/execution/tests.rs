@@ -4,7 +4,6 @@ mod handlers;
 mod processes;
 mod slots;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +11,15 @@ use bytes::Bytes;
 use ringhold_replica::{AttemptEnd, StartAttempt};
 use ringhold_types::{
     AttemptNumber, AttemptToken, ExecutorConfig, ExecutorId, ExecutorName, Failure, IdempotencyKey,
-    MemberId, Millis, OnInterrupt, PartitionKey, PartitionNumber, ProcessCall, Sequence, TaskCall,
-    TaskLimits, TaskResult, TaskSpec, Term,
+    MemberId, Millis, PartitionKey, PartitionNumber, ProcessCall, Sequence, TaskCall, TaskResult,
+    TaskSpec, Term,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use super::{AttemptReport, Execution, ExecutionOptions, HandlerRegistry, MemberEnvironment};
+use super::{
+    AttemptReport, Execution, ExecutionOptions, HandlerRegistry, MemberEnvironment, Report,
+};
 
 /// Longest that any test waits for a report; far above what a loaded machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An execution with a runtime and a scratch directory of its own.
 struct Bench {
     execution: Execution,
-    reports: mpsc::Receiver<AttemptReport>,
+    reports: mpsc::Receiver<Report>,
     scratch: tempfile::TempDir,
     handlers: Option<Runtime>,
     driver: Runtime,
@@ -73,13 +74,31 @@ impl Bench {
         }
     }
 
-    /// The next report; fails the test when none comes.
+    /// The next end of an attempt; fails the test when none comes.
     fn report(&mut self) -> AttemptReport {
+        match self.said() {
+            Report::Ended(report) => report,
+            other => panic!("expected the end of an attempt, got {other:?}"),
+        }
+    }
+
+    /// What is said next; fails the test when nothing is.
+    fn said(&mut self) -> Report {
         let next = async { tokio::time::timeout(PATIENCE, self.reports.recv()).await };
         self.driver
             .block_on(next)
             .expect("a report in time")
             .expect("the execution lives")
+    }
+
+    /// Waits until a program has made a file in its scratch directory.
+    fn wait_for_file(&self, name: &str) {
+        let file = self.scratch.path().join("scratch").join(name);
+        let begun = std::time::Instant::now();
+        while !file.exists() {
+            assert!(begun.elapsed() < PATIENCE, "{name} was not made in time");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Runs one attempt to its end.
@@ -132,21 +151,13 @@ fn start(sequence: u64, task: TaskSpec) -> StartAttempt {
 }
 
 fn task(call: TaskCall) -> TaskSpec {
-    TaskSpec {
-        call,
-        idempotency_key: IdempotencyKey::new("k").expect("valid"),
-        affinity_key: None,
-        labels: BTreeMap::new(),
-        limits: TaskLimits::default(),
-        on_interrupt: OnInterrupt::Rerun,
-        not_before: None,
-        dispose_on_success: false,
-    }
+    TaskSpec::new(call, IdempotencyKey::new("k").expect("valid"))
 }
 
 fn call_handler(name: &str, payload: &str) -> TaskSpec {
     task(TaskCall::Handler {
         name: name.to_owned(),
+        version: None,
         payload: Bytes::copy_from_slice(payload.as_bytes()),
         content_type: "application/json".to_owned(),
     })

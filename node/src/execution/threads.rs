@@ -1,5 +1,6 @@
 //! Threads for blocking handlers: as many as run at this moment, made at need. The slots bound them (`pool-size` of each
-//! executor), nothing else does: no handler ever waits for another one's thread.
+//! executor), nothing else does: no handler ever waits for another one's thread. A handler that is given up keeps its slot
+//! until it returns, so the bound holds then too.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -7,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -26,12 +28,19 @@ pub(super) type Ended<T> = Result<T, Box<dyn Any + Send>>;
 /// A run that has its thread.
 pub(super) struct Started<T>(oneshot::Receiver<Ended<T>>);
 
-impl<T> Started<T> {
+/// The thread of a run that was given up, until it is free again.
+pub(super) type Busy = BoxFuture<'static, ()>;
+
+impl<T: Send + 'static> Started<T> {
     /// What comes of it.
-    pub(super) async fn end(self) -> Ended<T> {
-        self.0
-            .await
-            .expect("work that was handed over runs, and sends")
+    pub(super) async fn end(&mut self) -> Ended<T> {
+        let ended = (&mut self.0).await;
+        ended.expect("work that was handed over runs, and sends")
+    }
+
+    /// What comes of it does not matter any more, only that it ends.
+    pub(super) fn given_up(mut self) -> Busy {
+        Box::pin(async move { drop(self.end().await) })
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringhold_types::ConfigViolation;
 use ringhold_types::limits::RING_BYTES_MIN;
 
 use super::executor::ExecutorConfig;
@@ -290,7 +291,11 @@ impl MemberBuilder {
 
     fn check(&self) -> Result<(), StartError> {
         for config in self.templates.exact() {
-            if let Some(violation) = config.violations().into_iter().next() {
+            let early = config.not_supported_yet().map(|key| ConfigViolation {
+                key,
+                rule: "is not supported yet".to_owned(),
+            });
+            if let Some(violation) = config.violations().into_iter().chain(early).next() {
                 let executor = config.name.to_string();
                 return Err(StartError::Executor {
                     executor,

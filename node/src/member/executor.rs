@@ -92,6 +92,18 @@ impl ExecutorConfig {
         self.set(|settings| settings.run_limit = Some(span))
     }
 
+    /// Time between TERM and KILL for a program that must end. Default 5 s.
+    #[must_use]
+    pub fn kill_grace(self, span: Millis) -> Self {
+        self.set(|settings| settings.kill_grace = span)
+    }
+
+    /// How long an idempotency key means its task after that task is gone. Default 10 min.
+    #[must_use]
+    pub fn dedup_window(self, span: Millis) -> Self {
+        self.set(|settings| settings.dedup_window = span)
+    }
+
     /// Allows a binary for process tasks: an absolute path, a plain name, or `*` for all. Default: none.
     #[must_use]
     pub fn allow_binary(self, binary: impl Into<String>) -> Self {

@@ -30,7 +30,7 @@ use crate::rpc::{Api, ApiOptions, Servers, ServersOptions, Serving, serve_pages,
 use crate::spawn;
 
 /// Feature level of this version.
-const FEATURE_LEVEL: u32 = 1;
+const FEATURE_LEVEL: u32 = 2;
 /// Reports of attempts that may queue for the driver; ended attempts wait beyond it.
 const REPORTS_QUEUED_MAX: usize = 4096;
 /// Pause between tries to create a configured executor, while too few members are there for its copies.

@@ -11,8 +11,11 @@ use ringhold_types::limits::HAND_BACK_GRACE;
 use super::Member;
 use crate::partition::MemberView;
 
-/// How long the cluster may take to note that the member leaves. Without a leader nothing can be handed over.
+/// How long the cluster may take to note that the member leaves, or to answer at all. Without a leader nothing can be handed
+/// over.
 const NOTE_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two questions whether there is a leader: short beside what an answer may take.
+const LEADER_PAUSE: Duration = Duration::from_millis(250);
 /// How long primaries may take to move: each holds its callers for half a second at most, and many move at once.
 const HAND_OVER_GRACE: Duration = Duration::from_secs(10);
 /// How long running attempts may take to end by themselves before they are told to.
@@ -69,7 +72,10 @@ async fn hand_over(member: &Member) -> bool {
     let done = |view: &MemberView| {
         leads_nothing(&view.cluster, member.id) || !can_be_relieved(&view.cluster, member.id)
     };
-    if !until(member, HAND_OVER_GRACE, done).await {
+    let handed_over = until(member, HAND_OVER_GRACE, done);
+    // Members that stop together leave the last of them without a majority, and perhaps without a word that they leave.
+    let led = || member.control.read_index(NOTE_PATIENCE);
+    if !while_led(handed_over, led).await {
         tracing::warn!("not everything could be handed over in time; the rest fails over");
     }
     true
@@ -91,6 +97,23 @@ async fn note(member: &Member, cluster: &Cluster) -> bool {
             tracing::warn!(%error, "nothing is handed over; the member's partitions fail over");
             false
         }
+    }
+}
+
+/// Waits for the end of a hand-over as long as the control plane answers: without it none can end. Returns whether it ended well.
+async fn while_led<T, A>(handed_over: impl Future<Output = bool>, ask: impl Fn() -> A) -> bool
+where
+    A: Future<Output = Option<T>>,
+{
+    let unled = async {
+        while ask().await.is_some() {
+            tokio::time::sleep(LEADER_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        handed_over = handed_over => handed_over,
+        () = unled => false,
     }
 }
 
@@ -118,4 +141,24 @@ fn can_be_relieved(cluster: &Cluster, own: MemberId) -> bool {
 fn leads_nothing(cluster: &Cluster, own: MemberId) -> bool {
     let mut partitions = cluster.executors().values().flat_map(|it| &it.partitions);
     !partitions.any(|it| it.materialised && it.primary.is_some_and(|led| led.member == own))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hand_over_is_not_waited_for_when_nobody_leads_who_could_record_it() {
+        let nobody = || ready(None::<()>);
+        assert!(!while_led(pending(), nobody).await);
+        assert!(while_led(ready(true), nobody).await, "it is over");
+        let somebody = || ready(Some(()));
+        let in_a_while = async {
+            tokio::time::sleep(2 * LEADER_PAUSE).await;
+            true
+        };
+        assert!(while_led(in_a_while, somebody).await);
+    }
 }

@@ -25,7 +25,7 @@ use super::proposals::Proposals;
 use super::view::{Counters, MemberView};
 use crate::clock::Clock;
 use crate::control::{ControlEvent, ControlEvents, ControlPlane};
-use crate::execution::{AttemptReport, Execution};
+use crate::execution::{AttemptReport, Execution, Report};
 use crate::peer::Links;
 
 /// Events of one turn: enough that a prepare carries many tasks, few enough that heartbeats are never late.
@@ -58,7 +58,7 @@ pub struct DriverOptions {
     /// The pools.
     pub execution: Execution,
     /// What they report.
-    pub reports: mpsc::Receiver<AttemptReport>,
+    pub reports: mpsc::Receiver<Report>,
     /// The ways to other members.
     pub links: Links,
     /// The member's clock.
@@ -75,7 +75,7 @@ pub struct Driver {
     log_reports: watch::Receiver<CommitterReport>,
     control_events: ControlEvents,
     execution: Execution,
-    reports: mpsc::Receiver<AttemptReport>,
+    reports: mpsc::Receiver<Report>,
     links: Links,
     proposals: Proposals,
     questions: mpsc::Receiver<Question>,
@@ -97,6 +97,8 @@ pub struct Driver {
     roles_changed: bool,
     /// The member hands over what it leads, and somebody waits for the end of that.
     drains: bool,
+    /// The operator's drain of this member, and attempts that had been handed back when it began.
+    drain: Option<(ControlIndex, u64)>,
     /// When hand-overs that the plan wants are asked for again: one that came to nothing leaves no other trace.
     hand_over_again: Option<Tick>,
     counters: Counters,
@@ -155,6 +157,7 @@ impl Driver {
             disk_nearly_full: false,
             roles_changed: false,
             drains: false,
+            drain: None,
             hand_over_again: None,
             counters: Counters::default(),
             view: view_sender,
@@ -203,7 +206,7 @@ impl Driver {
     /// not count as cut short at the next start.
     fn take_last_reports(&mut self, effects: &mut Effects) {
         while let Ok(report) = self.reports.try_recv() {
-            self.on_attempt(report, effects);
+            self.on_report(report, effects);
         }
         self.machine.finish_turn(self.clock.now(), effects);
         let last = std::mem::take(effects);
@@ -235,7 +238,7 @@ impl Driver {
                 Err(_) => effects.fatal = Some("the log's thread has stopped".to_owned()),
             },
             Some(batch) = self.peers.recv() => self.on_peer(batch, effects),
-            Some(report) = self.reports.recv() => self.on_attempt(report, effects),
+            Some(report) = self.reports.recv() => self.on_report(report, effects),
             Some(event) = self.notices.recv() => self.on_notice(event, effects),
             Some(token) = self.gone.recv() => self.on_gone(token, effects),
             Some(question) = self.questions.recv(), if !self.committer.is_behind() => self.on_question(question, effects),
@@ -256,7 +259,7 @@ impl Driver {
             } else if let Ok(batch) = self.peers.try_recv() {
                 self.on_peer(batch, effects);
             } else if let Ok(report) = self.reports.try_recv() {
-                self.on_attempt(report, effects);
+                self.on_report(report, effects);
             } else if let Ok(event) = self.notices.try_recv() {
                 self.on_notice(event, effects);
             } else if let Ok(token) = self.gone.try_recv() {
@@ -320,6 +323,7 @@ impl Driver {
                 }
                 self.cluster = cluster;
                 self.applied = index;
+                self.note_drain();
                 self.step(Event::Control(update), effects);
                 let surplus = self.cluster.surplus_seats(self.member);
                 self.step(Event::SurplusSeats(surplus), effects);
@@ -329,6 +333,15 @@ impl Driver {
                 self.step(Event::ControlLease { sent, applied }, effects);
             }
             ControlEvent::Fatal(reason) => effects.fatal = Some(reason),
+        }
+    }
+
+    /// A drain that begins has handed nothing back yet.
+    fn note_drain(&mut self) {
+        let record = self.cluster.members().get(&self.member);
+        let drain = record.and_then(|record| record.drain);
+        if self.drain.map(|(known, _)| known) != drain {
+            self.drain = drain.map(|drain| (drain, self.counters.handed_back));
         }
     }
 
@@ -385,15 +398,21 @@ impl Driver {
         }
     }
 
-    fn on_attempt(&mut self, report: AttemptReport, effects: &mut Effects) {
-        self.counters.handed_back += u64::from(report.end == AttemptEnd::HandedBack);
-        self.step(
-            Event::Attempt {
-                token: report.token,
-                end: report.end,
-            },
-            effects,
-        );
+    fn on_report(&mut self, report: Report, effects: &mut Effects) {
+        let AttemptReport {
+            token,
+            end,
+            lingers,
+        } = match report {
+            Report::Ended(report) => report,
+            Report::Returned(token) => return self.step(Event::Returned(token), effects),
+        };
+        let handed_back = matches!(end, AttemptEnd::HandedBack | AttemptEnd::NotBegun);
+        self.counters.handed_back += u64::from(handed_back);
+        if lingers {
+            self.step(Event::GivenUp(token), effects);
+        }
+        self.step(Event::Attempt { token, end }, effects);
     }
 
     fn on_gone(&mut self, token: RequestToken, effects: &mut Effects) {
@@ -475,12 +494,6 @@ impl Driver {
         (machine.attempts_for_others(), machine.finished_reports())
     }
 
-    /// Whether an operator drains this member: somebody may wait for the end of what runs here.
-    fn is_drained(&self) -> bool {
-        let record = self.cluster.members().get(&self.member);
-        record.is_some_and(|record| record.draining)
-    }
-
     /// Publishes the view when something that others look at has changed.
     fn publish(&mut self) {
         let running_attempts = self.execution.running();
@@ -493,7 +506,7 @@ impl Driver {
             && waiters.abs_diff(former.waiters) <= former.waiters / WAITERS_UNSAID_PART
             && !self.roles_changed
             && !self.drains
-            && !(self.is_drained() && self.attempts_left() != former.attempts_left())
+            && !(self.drain.is_some() && self.attempts_left() != former.attempts_left())
             && !self.counters.turns.is_multiple_of(VIEW_EVERY_TURNS);
         if unchanged {
             return;
@@ -520,6 +533,9 @@ impl Driver {
             running_attempts,
             attempts_for_others,
             waiting_reports,
+            handed_back: self
+                .drain
+                .map_or(0, |(_, before)| self.counters.handed_back - before),
             waiters,
             disk_nearly_full: self.disk_nearly_full,
             ring_bytes,

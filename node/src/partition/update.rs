@@ -77,6 +77,7 @@ pub(super) fn control_update(applied: Applied<'_>) -> ControlUpdate {
                 .map(|(id, _)| *id)
                 .collect(),
         ),
+        drain: members.get(&applied.member).and_then(|it| it.drain),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct MemberView {
     pub attempts_for_others: usize,
     /// Ends of attempts that their primary has not taken yet.
     pub waiting_reports: usize,
+    /// Attempts that were handed back since an operator's drain of this member began; none without such a drain.
+    pub handed_back: u64,
     /// Retrievals that wait here for an outcome, as of some moment lately.
     pub waiters: usize,
     /// Room on disk runs out: new tasks are refused.
@@ -78,6 +80,7 @@ impl MemberView {
             running_attempts: 0,
             attempts_for_others: 0,
             waiting_reports: 0,
+            handed_back: 0,
             waiters: 0,
             disk_nearly_full: false,
             ring_bytes: 0,

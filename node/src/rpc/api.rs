@@ -13,6 +13,7 @@ use ringhold_types::{
 
 use super::api_error;
 use super::budget::{SUBMIT_BYTES_MAX, SubmitBudget};
+use super::cluster::OpenDrains;
 use super::creation::{ExecutorCreation, ExecutorTemplates};
 use super::forward::Forwarder;
 use super::materialise::Materialiser;
@@ -50,6 +51,7 @@ pub struct Api {
     pub(super) creation: Arc<ExecutorCreation>,
     pub(super) materialiser: Materialiser,
     pub(super) submits: SubmitBudget,
+    pub(super) drains: Arc<OpenDrains>,
 }
 
 /// An executor as the cluster knows it.
@@ -84,6 +86,7 @@ impl Api {
             forwarder: Arc::new(Forwarder::new(options.member)),
             creation: Arc::new(creation),
             submits: SubmitBudget::new(SUBMIT_BYTES_MAX),
+            drains: Arc::default(),
         }
     }
 

@@ -53,6 +53,10 @@ impl ExecutorCreation {
         let config = self
             .resolve(name)?
             .ok_or_else(|| self.not_found(name, cluster))?;
+        if let Some(setting) = config.not_supported_yet() {
+            let message = format!("executor {name}: {setting} is not supported yet");
+            return Err(api_error(ErrorCode::InvalidConfiguration, message));
+        }
         match self
             .control
             .propose(Command::CreateExecutor { config }, patience)

@@ -5,6 +5,7 @@ mod codes;
 mod discovery;
 mod draining;
 mod failing;
+mod not_yet;
 mod pages;
 mod patience;
 mod rare_codes;

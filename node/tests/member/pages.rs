@@ -4,7 +4,7 @@ use ringhold_node::{Member, MemberBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{eventually, free_addresses};
+use super::support::{eventually, held_addresses};
 
 /// The status and the text of a page; nothing while nobody listens.
 pub(super) async fn page(address: &str, path: &str) -> Option<(u16, String)> {
@@ -30,7 +30,8 @@ fn member(number: usize, peers: &[String], http: &str) -> MemberBuilder {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_waits_to_join_says_on_its_pages_whom_it_asked_and_is_ready_once_it_has_joined()
  {
-    let addresses = free_addresses(4);
+    let held = held_addresses(4);
+    let addresses: Vec<String> = held.iter().map(|it| it.address().to_string()).collect();
     let (peers, http) = addresses.split_at(2);
     let first = tokio::spawn(member(1, peers, &http[0]).start());
     eventually("it says what it waits for", || async {

@@ -1,7 +1,6 @@
 //! Clusters for these tests, and the few calls that they make.
 
 use std::future::Future;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use ringhold_node::{Member, MemberBuilder};
 use ringhold_proto::v1::cluster_service_client::ClusterServiceClient;
 use ringhold_proto::v1::executor_service_client::ExecutorServiceClient;
 use ringhold_proto::{ApiError, v1};
+use ringhold_sys::HeldAddress;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -20,12 +20,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Three {
     pub(crate) members: Vec<Member>,
     directories: TempDir,
+    _held: Vec<HeldAddress>,
 }
 
 /// Starts three members, each made by `configure` from a builder that knows the others.
 pub(crate) async fn three(configure: impl Fn(usize, MemberBuilder) -> MemberBuilder) -> Three {
     let directories = tempfile::tempdir().expect("a directory");
-    let peers = free_addresses(3);
+    let held = held_addresses(3);
+    let peers: Vec<String> = held.iter().map(|it| it.address().to_string()).collect();
     let starts = (0..3).map(|number| {
         let builder = Member::builder()
             .name(format!("m{}", number + 1))
@@ -40,6 +42,7 @@ pub(crate) async fn three(configure: impl Fn(usize, MemberBuilder) -> MemberBuil
     Three {
         members: members.expect("the members start"),
         directories,
+        _held: held,
     }
 }
 
@@ -55,13 +58,11 @@ impl Three {
     }
 }
 
-/// Addresses that were free a moment ago: members must know each other's before any has started.
-pub(crate) fn free_addresses(count: usize) -> Vec<String> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
-    held.iter().map(address).collect()
+/// Addresses that nobody else gets while they are held: members must know each other's before any has started.
+pub(crate) fn held_addresses(count: usize) -> Vec<HeldAddress> {
+    (0..count)
+        .map(|_| HeldAddress::on_loopback().expect("a free port"))
+        .collect()
 }
 
 pub(crate) async fn executors(member: &Member) -> ExecutorServiceClient<Channel> {
@@ -96,6 +97,7 @@ pub(crate) fn task(handler: &str, payload: String, key: &str) -> v1::Task {
         name: handler.to_owned(),
         payload: payload.into(),
         content_type: "application/json".to_owned(),
+        version: None,
     });
     v1::Task {
         call: Some(call),

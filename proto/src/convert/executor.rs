@@ -1,8 +1,15 @@
 //! Configurations of executors.
 
-use ringhold_types::{ExecutorConfig, ExecutorName, PartitionCount, Persistence, WhenFull, limits};
+use ringhold_types::{
+    ExecutorConfig, ExecutorName, OnInterrupt, PartitionCount, Persistence, RateLimit, WhenFull,
+    limits,
+};
 
+use super::origin::priority_from_number;
+use super::process::{output_policy_from_number, output_policy_number};
+use super::retry::{at_end_from_number, at_end_number};
 use super::scalar::duration_from_millis;
+use super::task::{boxed, on_interrupt_from_number};
 use super::{ConversionError, optional_millis, value_of};
 use crate::v1;
 
@@ -26,6 +33,48 @@ impl From<&ExecutorConfig> for v1::ExecutorConfig {
             kill_grace: Some(duration_from_millis(config.kill_grace)),
             output_bytes_max: Some(config.output_bytes_max),
             statistics_enabled: Some(config.statistics_enabled),
+            priority: config.priority.map(|priority| priority.get().into()),
+            serial: config.serial,
+            wait_limit: config.wait_limit.map(duration_from_millis),
+            total_limit: config.total_limit.map(duration_from_millis),
+            retry: config.retry.as_deref().map(Into::into),
+            on_failure: at_end_number(config.on_failure),
+            on_interrupt: on_interrupt_number(config.on_interrupt),
+            dead_letter_ttl: config.dead_letter_ttl.map(duration_from_millis),
+            log_bytes_max: config.log_bytes_max,
+            worker_lease: config.worker_lease.map(duration_from_millis),
+            rate_limit: config.rate_limit.map(Into::into),
+            default_binary: config.default_binary.clone(),
+            environment: config.environment.clone(),
+            environment_deny: config.environment_deny.clone(),
+            inherit_environment: config.inherit_environment,
+            output_policy: output_policy_number(config.output_policy),
+            process_limits: config.process_limits.as_deref().map(Into::into),
+        }
+    }
+}
+
+/// The number that stands for a choice; zero for none.
+fn on_interrupt_number(choice: Option<OnInterrupt>) -> i32 {
+    choice
+        .map_or(v1::OnInterrupt::Unspecified, Into::into)
+        .into()
+}
+
+impl From<RateLimit> for v1::RateLimit {
+    fn from(limit: RateLimit) -> Self {
+        Self {
+            per_second: limit.per_second,
+            burst: limit.burst,
+        }
+    }
+}
+
+impl From<v1::RateLimit> for RateLimit {
+    fn from(message: v1::RateLimit) -> Self {
+        Self {
+            per_second: message.per_second,
+            burst: message.burst,
         }
     }
 }
@@ -71,6 +120,29 @@ impl TryFrom<v1::ExecutorConfig> for ExecutorConfig {
             statistics_enabled: message
                 .statistics_enabled
                 .unwrap_or(default.statistics_enabled),
+            priority: message
+                .priority
+                .map(|number| priority_from_number("priority", number))
+                .transpose()?,
+            serial: message.serial,
+            wait_limit: optional_millis("wait_limit", message.wait_limit.as_ref())?,
+            total_limit: optional_millis("total_limit", message.total_limit.as_ref())?,
+            retry: boxed(message.retry)?,
+            on_failure: at_end_from_number("on_failure", message.on_failure)?,
+            on_interrupt: match message.on_interrupt {
+                0 => None,
+                number => Some(on_interrupt_from_number(number)?),
+            },
+            dead_letter_ttl: optional_millis("dead_letter_ttl", message.dead_letter_ttl.as_ref())?,
+            log_bytes_max: message.log_bytes_max,
+            worker_lease: optional_millis("worker_lease", message.worker_lease.as_ref())?,
+            rate_limit: message.rate_limit.map(Into::into),
+            default_binary: message.default_binary,
+            environment: message.environment,
+            environment_deny: message.environment_deny,
+            inherit_environment: message.inherit_environment,
+            output_policy: output_policy_from_number("output_policy", message.output_policy)?,
+            process_limits: boxed(message.process_limits)?,
             name: default.name,
         })
     }

@@ -5,8 +5,11 @@
 mod executor;
 #[cfg(feature = "internal")]
 mod internal;
+mod origin;
 mod outcome;
+mod process;
 mod receipt;
+mod retry;
 mod scalar;
 mod task;
 

@@ -1,9 +1,11 @@
 //! How tasks ended.
 
-use ringhold_types::{Failure, FailureKind, Millis, Outcome, ProcessExit, Sequence, TaskResult};
+use ringhold_types::{
+    Containment, Failure, FailureKind, Millis, Outcome, ProcessExit, Sequence, TaskResult,
+};
 
 use super::scalar::duration_from_millis;
-use super::{ConversionError, optional_millis, owned, required};
+use super::{ConversionError, optional_millis, owned, required, value_of};
 use crate::v1;
 
 impl From<&Outcome> for v1::Outcome {
@@ -110,8 +112,39 @@ impl From<&ProcessExit> for v1::ProcessExit {
             standard_error: exit.standard_error.clone(),
             output_truncated: exit.output_truncated,
             error_truncated: exit.error_truncated,
+            core_dumped: exit.core_dumped,
+            cpu_user: unless_zero(exit.cpu_user),
+            cpu_system: unless_zero(exit.cpu_system),
+            max_rss_bytes: exit.max_rss_bytes,
+            containment: containment_number(exit.containment),
+            leftovers: exit.leftovers,
+            unreaped: exit.unreaped,
         }
     }
+}
+
+fn unless_zero(span: Millis) -> Option<prost_types::Duration> {
+    (span.0 > 0).then(|| duration_from_millis(span))
+}
+
+/// What an earlier version had is not said, so that its records stay what they were.
+fn containment_number(containment: Containment) -> i32 {
+    match containment {
+        Containment::ProcessGroup => v1::Containment::Unspecified,
+        Containment::Subreaper => v1::Containment::Subreaper,
+        Containment::CgroupV1 => v1::Containment::CgroupV1,
+        Containment::CgroupV2 => v1::Containment::CgroupV2,
+    }
+    .into()
+}
+
+fn containment_from_number(number: i32) -> Result<Containment, ConversionError> {
+    Ok(match value_of("process.containment", number)? {
+        v1::Containment::Unspecified | v1::Containment::ProcessGroup => Containment::ProcessGroup,
+        v1::Containment::Subreaper => Containment::Subreaper,
+        v1::Containment::CgroupV1 => Containment::CgroupV1,
+        v1::Containment::CgroupV2 => Containment::CgroupV2,
+    })
 }
 
 impl TryFrom<v1::ProcessExit> for ProcessExit {
@@ -131,6 +164,13 @@ impl TryFrom<v1::ProcessExit> for ProcessExit {
             standard_error: owned(&message.standard_error),
             output_truncated: message.output_truncated,
             error_truncated: message.error_truncated,
+            core_dumped: message.core_dumped,
+            cpu_user: span("process.cpu_user", message.cpu_user)?,
+            cpu_system: span("process.cpu_system", message.cpu_system)?,
+            max_rss_bytes: message.max_rss_bytes,
+            containment: containment_from_number(message.containment)?,
+            leftovers: message.leftovers,
+            unreaped: message.unreaped,
         })
     }
 }

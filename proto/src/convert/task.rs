@@ -1,13 +1,16 @@
 //! Tasks and their statuses.
 
 use ringhold_types::{
-    AffinityKey, IdempotencyKey, Millis, OnInterrupt, ProcessCall, TaskCall, TaskLimits, TaskSpec,
-    TaskStatus, UnixMillis,
+    AffinityKey, IdempotencyKey, Millis, OnInterrupt, Origin, ProcessCall, TaskCall, TaskLimits,
+    TaskSpec, TaskStatus, UnixMillis,
 };
 
+use super::origin::priority_from_number;
+use super::process::{output_policy_from_number, output_policy_number};
+use super::retry::{at_end_from_number, at_end_number};
 use super::scalar::{duration_from_millis, unix_from_timestamp};
 use super::{ConversionError, optional_millis, owned, required, value_of};
-use crate::v1;
+use crate::{StatedTaskId, v1};
 
 /// A task as a caller submitted it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +55,9 @@ impl SubmittedTask {
             .as_ref()
             .map(|at| unix_from_timestamp("task.not_before", at))
             .transpose()?;
+        let priority = message.priority;
         let task = TaskSpec {
-            call: required("task.call", message.call)?.into(),
+            call: required("task.call", message.call)?.try_into()?,
             idempotency_key,
             affinity_key,
             labels: message.labels,
@@ -61,6 +65,15 @@ impl SubmittedTask {
             on_interrupt: on_interrupt_from_number(message.on_interrupt)?,
             not_before: None,
             dispose_on_success: message.dispose_on_success,
+            metadata: owned(&message.metadata),
+            priority: priority
+                .map(|number| priority_from_number("task.priority", number))
+                .transpose()?,
+            serial: message.serial,
+            retry: boxed(message.retry)?,
+            at_end: at_end_from_number("task.at_end", message.at_end)?,
+            not_before_at: None,
+            origin: stated_origin(message.parent, message.group)?,
         };
         Ok(Self {
             task,
@@ -77,9 +90,31 @@ impl SubmittedTask {
     }
 }
 
+/// Where a task comes from as far as its submitter says it.
+fn stated_origin(
+    parent: Option<v1::TaskId>,
+    group: Option<v1::TaskRef>,
+) -> Result<Option<Box<Origin>>, ConversionError> {
+    let parent = parent.map(StatedTaskId::try_from).transpose()?;
+    let origin = Origin {
+        parent: parent.map(|stated| stated.id),
+        group: group.map(Into::into),
+        ..Origin::default()
+    };
+    Ok((origin != Origin::default()).then(|| Box::new(origin)))
+}
+
+/// A part that may be absent, kept aside since most tasks have none.
+pub(crate) fn boxed<M, T: TryFrom<M>>(message: Option<M>) -> Result<Option<Box<T>>, T::Error> {
+    Ok(message.map(T::try_from).transpose()?.map(Box::new))
+}
+
 impl From<&TaskSpec> for v1::Task {
-    /// The task without `not_before`: ring time means nothing to callers.
+    /// The task as a caller could submit it, without `not_before`: ring time means nothing to callers. Of where it comes from
+    /// just what a caller could say: its parent and its group.
     fn from(task: &TaskSpec) -> Self {
+        let origin = task.origin.as_deref();
+        let parent = origin.and_then(|origin| origin.parent.clone());
         Self {
             call: Some((&task.call).into()),
             idempotency_key: Some(task.idempotency_key.as_bytes().clone()),
@@ -89,6 +124,13 @@ impl From<&TaskSpec> for v1::Task {
             on_interrupt: v1::OnInterrupt::from(task.on_interrupt).into(),
             not_before: None,
             dispose_on_success: task.dispose_on_success,
+            metadata: task.metadata.clone(),
+            priority: task.priority.map(|priority| priority.get().into()),
+            serial: task.serial,
+            retry: task.retry.as_deref().map(Into::into),
+            at_end: at_end_number(task.at_end),
+            parent: parent.map(|id| v1::TaskId::from(&StatedTaskId { cluster: None, id })),
+            group: origin.and_then(|it| it.group).map(Into::into),
         }
     }
 }
@@ -98,10 +140,12 @@ impl From<&TaskCall> for v1::task::Call {
         match call {
             TaskCall::Handler {
                 name,
+                version,
                 payload,
                 content_type,
             } => Self::Handler(v1::HandlerCall {
                 name: name.clone(),
+                version: version.clone(),
                 payload: payload.clone(),
                 content_type: content_type.clone(),
             }),
@@ -110,16 +154,22 @@ impl From<&TaskCall> for v1::task::Call {
                 environment: call.environment.clone(),
                 working_directory: call.working_directory.clone(),
                 standard_input: call.standard_input.clone(),
+                uses_default_binary: call.uses_default_binary,
+                detach_ok: call.detach_ok,
+                limits: call.limits.as_deref().map(Into::into),
+                output_policy: output_policy_number(call.output_policy),
             }),
         }
     }
 }
 
-impl From<v1::task::Call> for TaskCall {
-    fn from(call: v1::task::Call) -> Self {
+impl TryFrom<v1::task::Call> for TaskCall {
+    type Error = ConversionError;
+
+    fn try_from(call: v1::task::Call) -> Result<Self, Self::Error> {
         match call {
-            v1::task::Call::Handler(call) => call.into(),
-            v1::task::Call::Process(call) => call.into(),
+            v1::task::Call::Handler(call) => Ok(call.into()),
+            v1::task::Call::Process(call) => call.try_into(),
         }
     }
 }
@@ -128,20 +178,27 @@ impl From<v1::HandlerCall> for TaskCall {
     fn from(call: v1::HandlerCall) -> Self {
         Self::Handler {
             name: call.name,
+            version: call.version,
             payload: owned(&call.payload),
             content_type: call.content_type,
         }
     }
 }
 
-impl From<v1::ProcessCall> for TaskCall {
-    fn from(call: v1::ProcessCall) -> Self {
-        Self::Process(ProcessCall {
+impl TryFrom<v1::ProcessCall> for TaskCall {
+    type Error = ConversionError;
+
+    fn try_from(call: v1::ProcessCall) -> Result<Self, Self::Error> {
+        Ok(Self::Process(ProcessCall {
             arguments: call.arguments.iter().map(owned).collect(),
             environment: call.environment,
             working_directory: call.working_directory,
             standard_input: call.standard_input.as_ref().map(owned),
-        })
+            uses_default_binary: call.uses_default_binary,
+            detach_ok: call.detach_ok,
+            limits: boxed(call.limits)?,
+            output_policy: output_policy_from_number("call.output_policy", call.output_policy)?,
+        }))
     }
 }
 

@@ -9,8 +9,9 @@ use ringhold_control::{
 };
 use ringhold_types::{
     ChangeKind, ClusterId, ConfigurationChange, ConfigurationVersion, ControlIndex, ExecutorConfig,
-    ExecutorId, ExecutorName, Generation, Incarnation, Millis, PartitionCount, PartitionKey,
-    PartitionNumber, Persistence, Sequence, StartNonce, Term, UnixMillis, WhenFull,
+    ExecutorId, ExecutorName, ExecutorState, ExecutorWish, Generation, Incarnation, Millis,
+    PartitionCount, PartitionKey, PartitionNumber, Persistence, Sequence, StartNonce, Term,
+    UnixMillis, WhenFull,
 };
 
 use super::{MEMBER, OTHER, replica};
@@ -100,6 +101,21 @@ fn member_commands() -> Vec<(&'static str, Command)> {
     ]
 }
 
+fn set_state(wish: ExecutorWish, expected: Option<ControlIndex>) -> Command {
+    Command::SetExecutorState {
+        name: name(),
+        wish,
+        expected,
+    }
+}
+
+fn pause(until: Option<UnixMillis>) -> ExecutorWish {
+    ExecutorWish::Pause {
+        reason: "the printer is broken".into(),
+        until,
+    }
+}
+
 fn partition_commands() -> Vec<(&'static str, Command)> {
     let (partition, expected, member) = (PARTITION, VERSION, MEMBER);
     vec![
@@ -112,6 +128,24 @@ fn partition_commands() -> Vec<(&'static str, Command)> {
             Command::UpdateExecutor { config: changed() },
         ),
         ("delete-executor", Command::DeleteExecutor { name: name() }),
+        ("resume-executor", set_state(ExecutorWish::Run, None)),
+        ("pause-executor", set_state(pause(None), None)),
+        (
+            "pause-executor-until",
+            set_state(
+                pause(Some(UnixMillis(1_700_000_000_000))),
+                Some(ControlIndex(700)),
+            ),
+        ),
+        (
+            "shut-down-executor",
+            set_state(
+                ExecutorWish::ShutDown {
+                    reason: "replaced by reports-2".into(),
+                },
+                None,
+            ),
+        ),
         (
             "materialise",
             Command::Materialise {
@@ -188,10 +222,19 @@ fn changes() -> Vec<(&'static str, Command)> {
     ]
 }
 
+fn in_state(wish: &ExecutorWish) -> ExecutorRecord {
+    ExecutorRecord {
+        config: Arc::new(changed()),
+        state: wish.at(ControlIndex(700)),
+        partitions: Vec::new(),
+    }
+}
+
 /// Cluster state before its first command, and with one of everything.
 pub(crate) fn clusters() -> Vec<(&'static str, ClusterSnapshot)> {
     let record = ExecutorRecord {
         config: Arc::new(changed()),
+        state: ExecutorState::Running,
         partitions: vec![partition(), PartitionRecord::default()],
     };
     let full = ClusterSnapshot {
@@ -233,10 +276,23 @@ pub(crate) fn clusters() -> Vec<(&'static str, ClusterSnapshot)> {
         }],
         ..ClusterSnapshot::default()
     };
+    let states = ClusterSnapshot {
+        executors: BTreeMap::from([
+            (ExecutorId(4), in_state(&pause(None))),
+            (
+                ExecutorId(5),
+                in_state(&ExecutorWish::ShutDown {
+                    reason: "replaced by reports-2".into(),
+                }),
+            ),
+        ]),
+        ..ClusterSnapshot::default()
+    };
     vec![
         ("empty", ClusterSnapshot::default()),
         ("full", full),
         ("lost", lost),
+        ("states", states),
     ]
 }
 
@@ -262,6 +318,7 @@ fn defaults() -> ExecutorConfig {
         kill_grace: Millis(5_000),
         output_bytes_max: 1_048_576,
         statistics_enabled: true,
+        ..ExecutorConfig::with_name(name())
     }
 }
 
@@ -301,7 +358,8 @@ fn member() -> MemberRecord {
         info: info(),
         start: START,
         state: MemberState::Down,
-        draining: true,
+        // As written before drains were told apart.
+        drain: Some(ControlIndex(0)),
         leaving: false,
         marked: false,
         store: Incarnation(3),

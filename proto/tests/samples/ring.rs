@@ -257,35 +257,33 @@ fn request() -> RequestId {
 }
 
 fn handler_task() -> TaskSpec {
+    let call = TaskCall::Handler {
+        name: "render".into(),
+        version: None,
+        payload: Bytes::from_static(b"{\"page\":7}"),
+        content_type: "application/json".into(),
+    };
+    let key = IdempotencyKey::new("run-1/8").expect("valid");
     TaskSpec {
-        call: TaskCall::Handler {
-            name: "render".into(),
-            payload: Bytes::from_static(b"{\"page\":7}"),
-            content_type: "application/json".into(),
-        },
-        idempotency_key: IdempotencyKey::new("run-1/8").expect("valid"),
-        affinity_key: None,
-        labels: BTreeMap::new(),
-        limits: TaskLimits::default(),
-        on_interrupt: OnInterrupt::Rerun,
-        not_before: None,
         dispose_on_success: true,
+        ..TaskSpec::new(call, key)
     }
 }
 
 fn process_task() -> TaskSpec {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let call = TaskCall::Process(ProcessCall {
+        arguments: vec![
+            Bytes::from_static(b"sha256sum"),
+            Bytes::from_static(b"/tmp/\xff"),
+        ],
+        environment: BTreeMap::from([pair("B", "2"), pair("A", "")]),
+        working_directory: Some("/srv".into()),
+        standard_input: Some(Bytes::new()),
+        ..ProcessCall::default()
+    });
+    let key = IdempotencyKey::new("run-1/7").expect("valid");
     TaskSpec {
-        call: TaskCall::Process(ProcessCall {
-            arguments: vec![
-                Bytes::from_static(b"sha256sum"),
-                Bytes::from_static(b"/tmp/\xff"),
-            ],
-            environment: BTreeMap::from([pair("B", "2"), pair("A", "")]),
-            working_directory: Some("/srv".into()),
-            standard_input: Some(Bytes::new()),
-        }),
-        idempotency_key: IdempotencyKey::new("run-1/7").expect("valid"),
         affinity_key: Some(AffinityKey::new("user-42").expect("valid")),
         labels: BTreeMap::from([pair("run", "1"), pair("grüße", "日本語")]),
         limits: TaskLimits {
@@ -295,7 +293,7 @@ fn process_task() -> TaskSpec {
         },
         on_interrupt: OnInterrupt::Fail,
         not_before: Some(RingTime(86_460_000)),
-        dispose_on_success: false,
+        ..TaskSpec::new(call, key)
     }
 }
 
@@ -310,6 +308,7 @@ fn exit() -> ProcessExit {
         standard_error: Bytes::from_static(b"error\n"),
         output_truncated: true,
         error_truncated: false,
+        ..ProcessExit::default()
     }
 }
 
@@ -349,6 +348,7 @@ fn waiting() -> TaskEntry {
             started: RingTime(10),
             ended: Some(RingTime(20)),
             failure: Some(FailureKind::TimedOut),
+            ..Attempt::default()
         }],
         checkpoint: Some(Bytes::from_static(b"half way")),
         retrieved: false,

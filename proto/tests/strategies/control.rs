@@ -11,8 +11,8 @@ use ringhold_control::{
 };
 use ringhold_types::{
     ChangeKind, ClusterId, ConfigurationChange, ConfigurationVersion, ControlIndex, ExecutorId,
-    Generation, Incarnation, MemberId, PartitionCount, PartitionNumber, Sequence, StartNonce, Term,
-    UnixMillis,
+    ExecutorState, ExecutorWish, Generation, Incarnation, MemberId, PartitionCount,
+    PartitionNumber, Sequence, StartNonce, Term, UnixMillis,
 };
 
 use super::peer::partition;
@@ -86,6 +86,32 @@ fn change() -> impl Strategy<Value = ConfigurationChange> {
     )
 }
 
+fn executor_state() -> BoxedStrategy<ExecutorState> {
+    prop_oneof![
+        Just(ExecutorState::Running),
+        (text(), option::of(number()), number()).prop_map(|(reason, until, since)| {
+            ExecutorState::Paused {
+                reason,
+                until: until.map(UnixMillis),
+                since: ControlIndex(since),
+            }
+        }),
+        (text(), number()).prop_map(|(reason, since)| ExecutorState::ShutDown {
+            reason,
+            since: ControlIndex(since),
+        }),
+    ]
+    .boxed()
+}
+
+fn wish_of(state: ExecutorState) -> ExecutorWish {
+    match state {
+        ExecutorState::Running => ExecutorWish::Run,
+        ExecutorState::Paused { reason, until, .. } => ExecutorWish::Pause { reason, until },
+        ExecutorState::ShutDown { reason, .. } => ExecutorWish::ShutDown { reason },
+    }
+}
+
 fn member_command() -> BoxedStrategy<Command> {
     let process = || (member(), number().prop_map(StartNonce));
     prop_oneof![
@@ -111,6 +137,15 @@ fn member_command() -> BoxedStrategy<Command> {
             start: StartNonce(start),
         }),
         any::<u32>().prop_map(|level| Command::RaiseFeatureLevel { level }),
+        (executor(), executor_state(), option::of(number())).prop_map(
+            |(config, state, expected)| {
+                Command::SetExecutorState {
+                    name: config.name,
+                    wish: wish_of(state),
+                    expected: expected.map(ControlIndex),
+                }
+            }
+        ),
     ]
     .boxed()
 }
@@ -176,6 +211,8 @@ fn refused() -> impl Strategy<Value = Refused> {
         text().prop_map(|setting| Refused::ExecutorDiffers {
             setting: setting.into(),
         }),
+        text().prop_map(|reason| Refused::ShutDown { reason }),
+        Just(Refused::StateChanged),
         text().prop_map(|violation| Refused::Invalid { violation }),
         vec(partition(), 0..3).prop_map(|would_lose| Refused::MayBeRunning { would_lose }),
     ]
@@ -188,6 +225,9 @@ pub(crate) fn response() -> impl Strategy<Value = Response> {
         (number(), number()).prop_map(|(store, memory)| Response::Started {
             store: Incarnation(store),
             memory: Incarnation(memory),
+        }),
+        number().prop_map(|drain| Response::Drains {
+            drain: ControlIndex(drain)
         }),
         any::<u32>().prop_map(|id| Response::Executor { id: ExecutorId(id) }),
         number().prop_map(|version| Response::Changed {
@@ -208,12 +248,13 @@ prop_compose! {
     fn member_record()(
         info in info(),
         state in prop_oneof![Just(MemberState::Up), Just(MemberState::Down), Just(MemberState::Forgotten)],
-        (draining, leaving, marked) in any::<(bool, bool, bool)>(),
+        drain in prop::option::of(number().prop_map(ControlIndex)),
+        (leaving, marked) in any::<(bool, bool)>(),
         (start, started_at, since) in (number(), number(), number()),
         (store, memory, last) in (number(), number(), number()),
     ) -> MemberRecord {
         MemberRecord {
-            info, start: StartNonce(start), state, draining, leaving, marked, store: Incarnation(store),
+            info, start: StartNonce(start), state, drain, leaving, marked, store: Incarnation(store),
             memory: Incarnation(memory), last_incarnation: Incarnation(last),
             started_at: UnixMillis(started_at), since: ControlIndex(since),
         }
@@ -287,15 +328,15 @@ prop_compose! {
         members in vec(member_record().boxed(), 0..3),
         executors in btree_map(
             any::<u32>().prop_map(ExecutorId),
-            (executor().boxed(), vec(partition_record().boxed(), 0..3)),
+            (executor().boxed(), executor_state(), vec(partition_record().boxed(), 0..3)),
             0..3,
         ),
         tombstones in vec((executor().boxed(), number()), 0..3),
         losses in vec(loss(), 0..3),
         layouts in vec(layout(), 0..2),
     ) -> ClusterSnapshot {
-        let record = |(id, (config, partitions))| {
-            (id, ExecutorRecord { config: Arc::new(config), partitions })
+        let record = |(id, (config, state, partitions))| {
+            (id, ExecutorRecord { config: Arc::new(config), state, partitions })
         };
         ClusterSnapshot {
             index: ControlIndex(index), id, name, feature_level,

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "internal")]
 pub(crate) mod control;
+pub(crate) mod execution;
 #[cfg(feature = "internal")]
 pub(crate) mod peer;
 #[cfg(feature = "internal")]

@@ -125,6 +125,7 @@ fn end() -> impl Strategy<Value = AttemptEnd> {
         failure().prop_map(|failure| AttemptEnd::Failed(Arc::new(failure))),
         Just(AttemptEnd::Aborted),
         Just(AttemptEnd::HandedBack),
+        Just(AttemptEnd::NotBegun),
     ]
 }
 
@@ -180,12 +181,12 @@ pub(crate) fn peer_message() -> impl Strategy<Value = PeerMessage> {
         from_term: Term(term),
     });
     prop_oneof![
-        heartbeat.prop_map(PeerMessage::Heartbeat),
-        reply.prop_map(PeerMessage::HeartbeatReply),
+        heartbeat.boxed().prop_map(PeerMessage::Heartbeat),
+        reply.boxed().prop_map(PeerMessage::HeartbeatReply),
         prepare().boxed().prop_map(PeerMessage::Prepare),
         ack().boxed().prop_map(PeerMessage::Ack),
         snapshot_part().boxed().prop_map(PeerMessage::SnapshotPart),
-        tail_request.prop_map(PeerMessage::TailRequest),
+        tail_request.boxed().prop_map(PeerMessage::TailRequest),
         tail_reply().boxed().prop_map(PeerMessage::TailReply),
         offer().boxed().prop_map(PeerMessage::AttemptOffer),
         answer().boxed().prop_map(PeerMessage::AttemptAnswer),

@@ -10,13 +10,14 @@ use ringhold_ringbuffer::{
     RemovedSequence, RingHeader, RingLimits, RingPart, TaskEntry,
 };
 use ringhold_types::{
-    Attempt, AttemptNumber, FailureKind, Generation, IdempotencyKey, Incarnation, Lsn, MemberId,
-    Millis, Outcome, ReplicaId, RequestId, RingTime, Sequence, TaskResult, TaskSpec, Term,
-    UnixMillis, WhenFull,
+    Attempt, AttemptNumber, FailureKind, Generation, IdempotencyKey, Incarnation, LineageDepth,
+    Lsn, MemberId, Millis, Origin, Outcome, ReplicaId, RequestId, RingTime, Sequence, SlotNumber,
+    TaskResult, TaskSpec, Term, UnixMillis, WhenFull, WorkerId, WorkerRef,
 };
 
+use super::execution::{task_id, task_ref};
 use super::task::{failure, outcome, task};
-use super::{data, key_bytes, number};
+use super::{data, key_bytes, number, text};
 
 pub(crate) fn sequence() -> impl Strategy<Value = Sequence> {
     number().prop_map(Sequence::from_bits)
@@ -44,8 +45,16 @@ pub(crate) fn token() -> impl Strategy<Value = (Sequence, Term, AttemptNumber)> 
 }
 
 pub(crate) fn stored_task() -> BoxedStrategy<Arc<TaskSpec>> {
-    (task(), option::of(time()))
-        .prop_map(|(task, not_before)| Arc::new(TaskSpec { not_before, ..task }))
+    let times = (option::of(time()), option::of(number()));
+    (task(), times, option::of(origin().boxed()))
+        .prop_map(|(task, (not_before, at), origin)| {
+            Arc::new(TaskSpec {
+                not_before,
+                not_before_at: at.map(UnixMillis),
+                origin: origin.map(Box::new),
+                ..task
+            })
+        })
         .boxed()
 }
 
@@ -86,7 +95,7 @@ fn ring_op() -> BoxedStrategy<Op> {
             primary,
             generation: Generation(generation),
         }),
-        limits().prop_map(Op::Configure),
+        limits().boxed().prop_map(Op::Configure),
         accept,
         sequences().prop_map(|sequences| Op::MarkRetrieved { sequences }),
         (sequence(), option::of(request()))
@@ -174,11 +183,28 @@ prop_compose! {
         started in time(),
         ended in option::of(time()),
         failure in option::of(proptest::sample::select(FailureKind::ALL.to_vec())),
+        worker in option::of((number(), text()).boxed()),
+        (slot, process_id) in any::<(Option<u16>, Option<u32>)>(),
+        (message, tail) in (option::of(text()), data()).boxed(),
     ) -> Attempt {
+        let worker = worker.map(|(id, name)| WorkerRef { id: WorkerId(id), name: name.into() });
         Attempt {
             number: AttemptNumber(number), term: Term(term), member: MemberId(member),
-            started, ended, failure,
+            started, ended, failure, worker: worker.map(Arc::new), slot: slot.map(SlotNumber),
+            process_id, message: message.map(Into::into), tail,
         }
+    }
+}
+
+prop_compose! {
+    fn origin()(
+        (parent, retry_of) in (option::of(task_id().boxed()), option::of(task_id().boxed())),
+        depth in any::<u8>(),
+        group in option::of(task_ref()),
+        callback_of in option::of(sequence()),
+        earlier in vec(attempt().boxed(), 0..3),
+    ) -> Origin {
+        Origin { parent, depth: LineageDepth(depth), retry_of, group, callback_of, earlier }
     }
 }
 
@@ -204,9 +230,9 @@ prop_compose! {
         task in stored_task(),
         accepted in time(),
         (accepted_term, accepted_at, attempts) in (number(), number(), number()),
-        state in state(),
+        state in state().boxed(),
         crashes in any::<u32>(),
-        history in vec(attempt(), 0..3),
+        history in vec(attempt().boxed(), 0..3),
         checkpoint in option::of(data()),
         retrieved in any::<bool>(),
     ) -> TaskEntry {
@@ -221,7 +247,7 @@ prop_compose! {
 prop_compose! {
     fn header()(
         (generation, next_sequence, time) in (number(), sequence(), time()),
-        limits in limits(),
+        limits in limits().boxed(),
         lost in vec((sequence(), sequence()), 0..3),
         (entries, keys, history, disposed) in (number(), number(), number(), number()),
     ) -> RingHeader {
@@ -272,9 +298,9 @@ pub(crate) fn ring_part() -> BoxedStrategy<RingPart> {
     prop_oneof![
         header().prop_map(RingPart::Header).boxed(),
         vec(task_entry().boxed(), 0..3).prop_map(RingPart::Entries),
-        vec(removed_key(), 0..3).prop_map(RingPart::Keys),
+        vec(removed_key().boxed(), 0..3).prop_map(RingPart::Keys),
         vec(removed_sequence(), 0..3).prop_map(RingPart::History),
-        vec(disposed(), 0..3).prop_map(RingPart::Disposed),
+        vec(disposed().boxed(), 0..3).prop_map(RingPart::Disposed),
     ]
     .boxed()
 }

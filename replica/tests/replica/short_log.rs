@@ -120,6 +120,7 @@ fn a_doubted_store_goes_on_as_its_new_incarnation_without_a_restart() {
         starts: Vec::new(),
         down: None,
         draining: None,
+        drain: None,
     };
     world.event(2, Event::Control(update));
     world.settle();

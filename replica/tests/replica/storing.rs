@@ -54,6 +54,7 @@ fn replicas_of_a_deleted_executor_are_forgotten() {
         starts: Vec::new(),
         down: None,
         draining: None,
+        drain: None,
     };
     world.event(1, Event::Control(update.clone()));
     world.settle();

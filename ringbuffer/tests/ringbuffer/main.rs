@@ -13,3 +13,4 @@ mod quirks;
 mod reference;
 mod retention;
 mod snapshot;
+mod statuses;

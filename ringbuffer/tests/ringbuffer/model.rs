@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::common::{failure, key, request, result, small_limits, task};
 use crate::reference::Reference;
+use crate::statuses::assert_legal;
 use bytes::Bytes;
 use proptest::prelude::*;
 use ringhold_ringbuffer::{InFlight, LogEntry, Op, Ring, RingLimits};
@@ -237,6 +238,7 @@ impl Pair {
         let applied = self.ring.apply(&entry);
         assert_eq!(applied, self.reference.apply(&entry), "{entry:?}");
         assert_eq!(applied, self.replica.apply(&entry));
+        assert_legal(&before.0, &entry.op, &self.ring);
         let is_same = before.0 == self.ring;
         assert_eq!(is_same, before.1 == self.ring.digest(), "digest and state");
     }

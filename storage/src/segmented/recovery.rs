@@ -89,15 +89,18 @@ pub(super) fn read_log(
     for number in end.oldest.0..end.segment.0 {
         let number = SegmentNumber(number);
         if checkpoint.is_some_and(|found| found.skip.contains(&number)) {
-            expected = None;
+            // Its batches are needed for nothing, but where it begins shows that the one before is whole.
+            if expected.is_some() {
+                check_start(&reader.read_header(number)?, expected.take())?;
+            }
             continue;
         }
         let segment = reader.read_segment(number)?;
-        segment.check_start(expected)?;
+        check_start(&segment.header, expected)?;
         log.read(&segment)?;
         expected = Some((segment.next, segment.end));
     }
-    newest.check_start(expected)?;
+    check_start(&newest.header, expected)?;
     log.read(&newest)?;
     if end.torn {
         log.settle();
@@ -142,16 +145,33 @@ pub fn newest_batches(
     let Ok(segment) = SegmentContents::parse(*newest, path, bytes, &options.normalised()) else {
         return Ok(Vec::new());
     };
-    let exposed_from = segment.exposed_from();
-    let place = |(_, body): &(BatchHeader, Range<usize>)| {
-        let bytes = body.start - BATCH_HEADER_BYTES..body.end;
-        PlacedBatch {
-            path: path.clone(),
-            is_exposed: bytes.start >= exposed_from,
-            bytes,
-        }
+    Ok(segment.placed())
+}
+
+/// The batches of all segments but the newest one that the next opening of a log reads, in order; none of a log that is damaged.
+/// Nobody has it open.
+///
+/// # Errors
+/// As the file system's.
+pub fn older_batches(
+    file_system: &dyn FileSystem,
+    directory: impl AsRef<Path>,
+    options: LogOptions,
+) -> Result<Vec<PlacedBatch>, StorageError> {
+    let options = options.normalised();
+    let found = FilesFound::list(file_system, directory.as_ref())?;
+    let checkpoint = Checkpoint::read(file_system, directory.as_ref(), options.cluster)?;
+    let reader = Reader {
+        file_system,
+        options: &options,
+        segments: &found.segments,
+        checkpoint: checkpoint.as_ref(),
     };
-    Ok(segment.batches.iter().map(place).collect())
+    match reader.older_batches() {
+        Ok(placed) => Ok(placed),
+        Err(ReadFault::Damage(_)) => Ok(Vec::new()),
+        Err(ReadFault::Error(error)) => Err(error),
+    }
 }
 
 struct Reader<'a> {
@@ -162,16 +182,49 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn path(&self, number: SegmentNumber) -> Result<&PathBuf, ReadFault> {
+        let path = self.segments.get(&number);
+        path.ok_or_else(|| damage(number, 0, "the segment is missing"))
+    }
+
+    /// Reads a segment's header alone.
+    fn read_header(&self, number: SegmentNumber) -> Result<SegmentHeader, ReadFault> {
+        let path = self.path(number)?;
+        let mut page = vec![0; PAGE_BYTES as usize];
+        let read = self
+            .file_system
+            .open(path)
+            .and_then(|file| file.read_at(0, &mut page))
+            .map_err(|error| StorageError::io("read", path, error))?;
+        page.truncate(read);
+        decode_header(number, path, &page, self.options)
+    }
+
     fn read_segment(&self, number: SegmentNumber) -> Result<SegmentContents, ReadFault> {
-        let Some(path) = self.segments.get(&number) else {
-            return Err(damage(number, 0, "the segment is missing"));
-        };
+        let path = self.path(number)?;
         let bytes = self
             .file_system
             .open(path)
             .and_then(|file| read_all(&*file))
             .map_err(|error| StorageError::io("read", path, error))?;
         SegmentContents::parse(number, path, bytes, self.options)
+    }
+
+    fn older_batches(&self) -> Result<Vec<PlacedBatch>, ReadFault> {
+        let newest = self.segments.keys().next_back().copied();
+        let end = self.find_end(&self.read_segment(newest.unwrap_or_default())?)?;
+        let known = self.checkpoint.filter(|it| it.last_segment >= end.oldest);
+        let mut placed = Vec::new();
+        for number in (end.oldest.0..end.segment.0).map(SegmentNumber) {
+            if known.is_none_or(|it| !it.skip.contains(&number)) {
+                let batches = self.read_segment(number)?.placed();
+                placed.extend(batches.into_iter().map(|batch| PlacedBatch {
+                    is_exposed: false,
+                    ..batch
+                }));
+            }
+        }
+        Ok(placed)
     }
 
     /// Judges the end of the newest segment.
@@ -239,28 +292,26 @@ impl SegmentContents {
             .map_or(self.end, |(_, body)| body.start - BATCH_HEADER_BYTES)
     }
 
+    fn placed(&self) -> Vec<PlacedBatch> {
+        let exposed_from = self.exposed_from();
+        let place = |(_, body): &(BatchHeader, Range<usize>)| {
+            let bytes = body.start - BATCH_HEADER_BYTES..body.end;
+            PlacedBatch {
+                path: self.path.clone(),
+                is_exposed: bytes.start >= exposed_from,
+                bytes,
+            }
+        };
+        self.batches.iter().map(place).collect()
+    }
+
     fn parse(
         number: SegmentNumber,
         path: &Path,
         bytes: Vec<u8>,
         options: &LogOptions,
     ) -> Result<Self, ReadFault> {
-        let header = match SegmentHeader::decode(number, &bytes) {
-            Ok(header) if header.number == number => header,
-            Ok(_) | Err(HeaderFault::Damaged) => {
-                return Err(damage(number, 0, "the header cannot be read"));
-            }
-            Err(HeaderFault::Version(version)) => {
-                return Err(unknown_version(path, version.to_string()).into());
-            }
-        };
-        if header.cluster != options.cluster {
-            return Err(ReadFault::Error(StorageError::OtherCluster {
-                path: path.to_path_buf(),
-                expected: options.cluster,
-                found: header.cluster,
-            }));
-        }
+        let header = decode_header(number, path, &bytes, options)?;
         let mut contents = Self {
             path: path.to_path_buf(),
             header,
@@ -314,20 +365,23 @@ impl SegmentContents {
             .is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
     }
 
-    /// Checks that this segment goes on where the one before, if it was read, ends.
-    fn check_start(&self, expected: Option<(BatchNumber, usize)>) -> Result<(), ReadFault> {
-        match expected {
-            Some((next, end)) if next != self.header.first_batch => {
-                let before = SegmentNumber(self.header.number.0 - 1);
-                let what = "a batch that was synced cannot be read";
-                Err(damage(before, end as u64, what))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn damage(&self, what: &str) -> ReadFault {
         damage(self.header.number, self.end as u64, what)
+    }
+}
+
+/// Checks that a segment goes on where the one before, if it was read, ends.
+fn check_start(
+    header: &SegmentHeader,
+    expected: Option<(BatchNumber, usize)>,
+) -> Result<(), ReadFault> {
+    match expected {
+        Some((next, end)) if next != header.first_batch => {
+            let before = SegmentNumber(header.number.0 - 1);
+            let what = "a batch that was synced cannot be read";
+            Err(damage(before, end as u64, what))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -411,6 +465,31 @@ impl Collector<'_> {
         })?;
         Ok((replicas, self.index))
     }
+}
+
+fn decode_header(
+    number: SegmentNumber,
+    path: &Path,
+    bytes: &[u8],
+    options: &LogOptions,
+) -> Result<SegmentHeader, ReadFault> {
+    let header = match SegmentHeader::decode(number, bytes) {
+        Ok(header) if header.number == number => header,
+        Ok(_) | Err(HeaderFault::Damaged) => {
+            return Err(damage(number, 0, "the header cannot be read"));
+        }
+        Err(HeaderFault::Version(version)) => {
+            return Err(unknown_version(path, version.to_string()).into());
+        }
+    };
+    if header.cluster != options.cluster {
+        return Err(ReadFault::Error(StorageError::OtherCluster {
+            path: path.to_path_buf(),
+            expected: options.cluster,
+            found: header.cluster,
+        }));
+    }
+    Ok(header)
 }
 
 fn damage(segment: SegmentNumber, offset: u64, what: &str) -> ReadFault {

@@ -1,12 +1,13 @@
 //! A cluster of member processes in directories of its own. Everything goes with it.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ringhold_client::{Client, ErrorCode, MemberInfo};
+use ringhold_sys::HeldAddress;
 use ringhold_types::{PartitionCount, partition_of};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -40,6 +41,8 @@ pub(crate) struct TestMember {
     pub(crate) name: String,
     pub(crate) client_address: String,
     pub(crate) peer_address: String,
+    /// Nobody else gets its ports, also not while it is dead.
+    _held: [HeldAddress; 2],
     /// Arguments beyond those that every member gets.
     arguments: Vec<String>,
     lies: Option<Lies>,
@@ -148,12 +151,14 @@ impl TestCluster {
 
     /// Adds a member that does not run yet, and returns its index.
     pub(crate) fn add(&mut self, arguments: &[&str]) -> usize {
-        let addresses = free_addresses(2);
+        let held = || HeldAddress::on_loopback().expect("a free port");
+        let (client, peer) = (held(), held());
         let index = self.members.len();
         self.members.push(TestMember {
             name: format!("m{}", index + 1),
-            client_address: addresses[0].clone(),
-            peer_address: addresses[1].clone(),
+            client_address: client.address().to_string(),
+            peer_address: peer.address().to_string(),
+            _held: [client, peer],
             arguments: arguments.iter().map(ToString::to_string).collect(),
             lies: None,
             running: None,
@@ -497,14 +502,4 @@ pub(crate) async fn key_led_by(client: &Client, member: &str, count: PartitionCo
         .map(|number| format!("key-{number}"))
         .find(|key| leads(partition_of(key.as_bytes(), count).0))
         .expect("keys for ever")
-}
-
-/// Addresses that were free a moment ago: members must know each other's before they start.
-pub(crate) fn free_addresses(count: usize) -> Vec<String> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    held.iter()
-        .map(|it| it.local_addr().expect("bound").to_string())
-        .collect()
 }

@@ -30,6 +30,8 @@ const RUNNING: usize = 3;
 const WHILE: Duration = Duration::from_secs(600);
 /// The time of a drain that is to end.
 const MOMENT: Duration = Duration::from_millis(200);
+/// The time of a drain that ends while others are frozen.
+const SOON: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_nothing_and_runs_nothing_twice() {
@@ -146,6 +148,52 @@ async fn what_outlives_a_drain_is_handed_back_unless_the_drain_is_ended_before()
     recorder.read_runs(kept.runs());
     let ids = [vec![first, interrupted], ends_there, handed_back].concat();
     audit_runs(&cluster, &recorder, &ids, &endless).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_cannot_ask_whether_its_drain_is_still_on_hands_nothing_back() {
+    let cluster = TestCluster::start(3, CONFIG).await;
+    let client = cluster.client().await;
+    let recorder = Arc::new(Recorder::default());
+    let observer = Observer::new(&client, &recorder);
+    let stored = observer.submit("work", echo(0), Name::Drawn("first"), 0);
+    stored.await.expect("the cluster is whole");
+    let key = key_led_by(&client, "m1", PARTITIONS).await;
+    let gates = Gates::new(cluster.directory(), "kept");
+    let ids = submit_behind(&observer, &gates, &key).await;
+    wait_until("they run", async || gates.begun(1) == RUNNING).await;
+    wait_until_safe(&client).await;
+    client.cluster().drain("m1", false).await.expect("begun");
+    has_nothing(&client, "m1").await;
+
+    let late = loop {
+        let operator = cluster.client_of(0).await.cluster();
+        let waits = tokio::spawn(async move { operator.drain_within("m1", SOON).await });
+        // For the call to get there; a try in which it did not is made again.
+        tokio::time::sleep(SOON / 2).await;
+        let others = [1, 2];
+        others.iter().for_each(|it| cluster.freeze(*it));
+        let late = waits.await.expect("no panic").expect_err("they run on");
+        if late.code == ErrorCode::DrainTimeout {
+            break late;
+        }
+        others.iter().for_each(|it| cluster.thaw(*it));
+    };
+    let says = |what: &str| late.metadata.get(what).map(String::as_str);
+    let running = RUNNING.to_string();
+    assert_eq!(says("left_attempts"), Some(running.as_str()), "{late}");
+    assert_eq!(says("handed_back"), Some("0"), "{late}");
+    assert!(late.to_string().contains("did not confirm"), "{late}");
+    gates.open(1);
+    wait_until("they end there", async || gates.ran(1) == RUNNING).await;
+    cluster.thaw(1);
+    cluster.thaw(2);
+    gates.open(2);
+    for id in &ids {
+        let read = observer.retrieve(id, OUTCOME_PATIENCE).await;
+        let outcome = read.expect("an outcome").outcome;
+        assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
+    }
 }
 
 /// Submits a task that waits at `gates` and must not run twice to the partition of a key.

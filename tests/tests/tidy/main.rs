@@ -4,6 +4,7 @@ mod calls;
 mod dependencies;
 mod guarantees;
 mod licences;
+mod parity;
 mod sources;
 mod words;
 

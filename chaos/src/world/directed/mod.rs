@@ -277,6 +277,7 @@ fn quiet(members: usize, persistence: Persistence) -> Plan {
         flush: 2 * MILLISECOND,
         torn: 0,
         damaged: 0,
+        old_rot: 0,
         faults: None,
     };
     plan.control = ControlPlan {

@@ -14,6 +14,7 @@ pub(crate) use self::segmented::SegmentedDisk;
 use crate::coverage::Mark;
 use crate::plan::{DiskModel, DiskPlan};
 use crate::random::Stream;
+use crate::sabotage::Sabotage;
 
 /// A disk, as its seed has it simulated.
 pub(crate) enum Disk {
@@ -88,13 +89,13 @@ pub(crate) struct CrashRandom<'a> {
 }
 
 impl Disk {
-    /// An empty disk. `copies_cut` is the sabotage of a straggler copy that voids what lies beside it.
-    pub(crate) fn new(model: DiskModel, copies_cut: bool) -> Self {
+    /// An empty disk.
+    pub(crate) fn new(model: DiskModel, sabotage: Sabotage) -> Self {
         match model {
             DiskModel::Segmented { payload } => {
-                Self::Segmented(Box::new(SegmentedDisk::new(payload, copies_cut)))
+                Self::Segmented(Box::new(SegmentedDisk::new(payload, sabotage)))
             }
-            DiskModel::Records => Self::Records(RecordDisk::new(copies_cut)),
+            DiskModel::Records => Self::Records(RecordDisk::new(sabotage.copies_cut())),
         }
     }
 
@@ -156,6 +157,11 @@ impl Disk {
         }
     }
 
+    /// Whether others leave it too little room.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Segmented(disk) if disk.is_full())
+    }
+
     /// No flush fails from now on, and there is room.
     pub(crate) fn end_faults(&mut self) {
         if let Self::Segmented(disk) = self {
@@ -166,7 +172,7 @@ impl Disk {
     /// What was found at the start is dealt with: the process is registered.
     ///
     /// # Errors
-    /// As [`Disk::write`].
+    /// `DiskFull` on a full disk: the process ends. Else as [`Disk::write`].
     pub(crate) fn settle(&mut self) -> Result<(), StorageError> {
         match self {
             Self::Segmented(disk) => disk.settle(),
@@ -188,9 +194,9 @@ impl Disk {
     }
 
     /// Something that is known to be durable becomes unreadable; nobody has it open.
-    pub(crate) fn rot(&mut self, random: &mut Stream) {
+    pub(crate) fn rot(&mut self, plan: &DiskPlan, random: &mut Stream) {
         match self {
-            Self::Segmented(disk) => disk.rot(random),
+            Self::Segmented(disk) => disk.rot(plan, random),
             Self::Records(disk) => disk.empty(),
         }
     }
@@ -199,15 +205,16 @@ impl Disk {
     /// whole is empty and marked, and the mark is written down.
     ///
     /// # Errors
-    /// As [`Disk::write`].
+    /// `DiskFull` on a full disk: the process does not start. Else as [`Disk::write`].
     pub(crate) fn open(
         &mut self,
+        now: u64,
         seats: &[(PartitionKey, ReplicaId)],
         plan: &DiskPlan,
         random: &mut Stream,
     ) -> Result<Opened, StorageError> {
         match self {
-            Self::Segmented(disk) => disk.open(seats, plan, random),
+            Self::Segmented(disk) => disk.open(now, seats, plan, random),
             Self::Records(disk) => Ok(disk.open(seats)),
         }
     }

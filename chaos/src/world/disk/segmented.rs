@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ringhold_replica::{PersistToken, Record, RecoveredReplica};
 use ringhold_storage::{
     LogOptions, LogRecord, PlacedBatch, RecordKind, RecordLog as _, Recovered, SegmentedLog,
-    SimulatedFileSystem, StorageError, newest_batches,
+    SimulatedFileSystem, StorageError, newest_batches, older_batches,
 };
 use ringhold_types::{ClusterId, PartitionKey, ReplicaId};
 
@@ -18,6 +18,7 @@ use super::{CrashTrace, Flush, Flushed, Opened, marked, missing};
 use crate::coverage::Mark;
 use crate::plan::{DiskPlan, MILLISECOND};
 use crate::random::Stream;
+use crate::sabotage::Sabotage;
 
 /// Where the log lives.
 const DIRECTORY: &str = "/log";
@@ -44,7 +45,7 @@ pub(crate) struct SegmentedDisk {
     /// The log of the process that runs.
     log: Option<SegmentedLog>,
     arena: Arena,
-    copies_cut: bool,
+    sabotage: Sabotage,
     /// What was handed over and not written yet, in order.
     waiting: VecDeque<HandOver>,
     /// The flush that runs: its number, and what is durable with it. While the disk is full it may be a mere look for room.
@@ -60,6 +61,10 @@ pub(crate) struct SegmentedDisk {
     hurt: bool,
     /// Whether something that was known to be durable was: the next opening must notice.
     rotten: bool,
+    /// Whether that lies in an older segment.
+    old_rot: bool,
+    /// What is gone of what was promised, by an opening after which another one had to follow.
+    gone: Option<String>,
     /// Whether an opening found it damaged and nobody was told yet: the next one must find that, too.
     doubted: bool,
     /// Whether it was ever started over. Without its first batch after that it is as damaged as before.
@@ -84,12 +89,12 @@ struct HandOver {
 
 impl SegmentedDisk {
     /// An empty one. Records have up to `payload` bytes more than they need.
-    pub(crate) fn new(payload: u64, copies_cut: bool) -> Self {
+    pub(crate) fn new(payload: u64, sabotage: Sabotage) -> Self {
         Self {
             files: SimulatedFileSystem::new(),
             log: None,
             arena: Arena::padded(payload),
-            copies_cut,
+            sabotage,
             waiting: VecDeque::new(),
             flushing: None,
             flushes: 0,
@@ -98,6 +103,8 @@ impl SegmentedDisk {
             promises: Promises::default(),
             hurt: false,
             rotten: false,
+            old_rot: false,
+            gone: None,
             doubted: false,
             started_over: false,
             seen: (0, 0),
@@ -131,14 +138,22 @@ impl SegmentedDisk {
         self.files.fail_sync_after(u64::MAX);
     }
 
+    /// Whether others leave it too little room.
+    pub(super) const fn is_full(&self) -> bool {
+        self.full_until.is_some()
+    }
+
     fn make_room(&mut self) {
         self.files.set_capacity(None);
         self.full_until = None;
     }
 
-    /// No fault comes while a process begins: it would only begin again.
-    fn begin_soundly(&mut self) {
-        self.end_faults();
+    /// No flush fails while a process begins: it would only begin again.
+    fn begin_soundly(&mut self, now: u64) {
+        if self.full_until.is_some_and(|until| until <= now) {
+            self.make_room();
+        }
+        self.files.fail_sync_after(u64::MAX);
         self.fails = false;
         self.waits_for_room = false;
     }
@@ -152,6 +167,9 @@ impl SegmentedDisk {
         self.flushing = None;
         self.doubted = false;
         self.started_over = false;
+        self.old_rot = false;
+        self.gone = None;
+        self.full_until = None;
     }
 
     /// Takes a write; it is on its way at once unless a flush runs.
@@ -211,7 +229,7 @@ impl SegmentedDisk {
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), StorageError> {
-        let (arena, copies_cut) = (&mut self.arena, self.copies_cut);
+        let (arena, copies_cut) = (&mut self.arena, self.sabotage.copies_cut());
         let records: Vec<LogRecord> = records
             .iter()
             .map(|record| arena.store(record, copies_cut))
@@ -293,11 +311,14 @@ impl SegmentedDisk {
     /// # Errors
     /// As [`SegmentedDisk::write`].
     pub(super) fn settle(&mut self) -> Result<(), StorageError> {
-        // Room is needed for this, and no flush fails in the middle of it: the process would only begin again.
-        self.end_faults();
+        // No flush fails in the middle of it: the process would only begin again.
+        self.files.fail_sync_after(u64::MAX);
         let log = self.running()?;
-        log.settle()?;
-        log.sync()?;
+        let settled = log.settle().and_then(|()| log.sync());
+        if matches!(settled, Err(StorageError::DiskFull { .. })) && self.is_full() {
+            self.fails = true;
+        }
+        settled?;
         self.doubted = false;
         Ok(())
     }
@@ -361,7 +382,20 @@ impl SegmentedDisk {
     }
 
     /// A batch that is known to be durable becomes unreadable; everything, if there is none.
-    pub(super) fn rot(&mut self, random: &mut Stream) {
+    pub(super) fn rot(&mut self, plan: &DiskPlan, random: &mut Stream) {
+        if plan.old_rot > 0 && random.chance(plan.old_rot) {
+            let older = older_batches(&self.files, DIRECTORY, OPTIONS).unwrap_or_default();
+            if let Some(batch) = random.pick(&older) {
+                // Who does not look at checksums sees nothing of it.
+                if self.sabotage != Sabotage::OldSegmentsTrusted {
+                    self.garble(batch, random);
+                }
+                self.hurt = true;
+                self.rotten = true;
+                self.old_rot = true;
+                return;
+            }
+        }
         let mut batches = self.batches();
         batches.retain(|batch| !batch.is_exposed);
         match random.pick(&batches) {
@@ -390,31 +424,53 @@ impl SegmentedDisk {
     /// Opens the log for a process that starts, at the second try if the first one is cut short.
     ///
     /// # Errors
-    /// As [`SegmentedDisk::write`].
+    /// `DiskFull` on a full disk. Else as [`SegmentedDisk::write`].
     pub(super) fn open(
         &mut self,
+        now: u64,
         seats: &[(PartitionKey, ReplicaId)],
         plan: &DiskPlan,
         random: &mut Stream,
     ) -> Result<Opened, StorageError> {
-        self.begin_soundly();
+        self.begin_soundly(now);
         let doubted = self.doubted;
         let mut met = Vec::new();
         if random.chance(START_ENDS) {
             self.files.stop_after(random.below(STEPS_MOST));
-            if self.try_open(seats).is_err() {
-                met.push(Mark::OpeningCutShort);
+            match self.try_open(seats) {
+                Err(StorageError::DiskFull { .. }) => {}
+                Err(_) => met.push(Mark::OpeningCutShort),
+                // It came to its end, and dealt with a cut, of which the next one finds no more than what was marked.
+                Ok(first) if first.doubt.is_none() && !first.created => {
+                    let unlisted_cut = first.unlisted_cut;
+                    let hurt = self.hurt;
+                    let gone = self.promises.opened(&first.replicas, unlisted_cut, hurt);
+                    self.gone = self.gone.take().or(gone);
+                }
+                Ok(_) => {}
             }
             self.log = None;
             self.end_power(plan, random);
         }
-        let mut opened = self.try_open(seats)?;
+        let mut opened = match self.try_open(seats) {
+            Err(error) => {
+                // Whatever it did before it found that out: the process ends, and power may, too.
+                self.end_power(plan, random);
+                return Err(error);
+            }
+            Ok(opened) => opened,
+        };
         let hurt = std::mem::take(&mut self.hurt);
-        let lost = self
+        let gone = self
             .promises
             .opened(&opened.replicas, opened.unlisted_cut, hurt);
+        let lost = self.gone.take().or(gone);
         opened.was_hurt = hurt;
         let rotten = std::mem::take(&mut self.rotten);
+        let old_rot = std::mem::take(&mut self.old_rot);
+        if old_rot && opened.doubt.is_some() {
+            met.push(Mark::OldRotRefused);
+        }
         opened.was_rotten = rotten || (hurt && self.started_over);
         if opened.doubt.is_none() && !opened.created {
             let unnoticed = || "rot was not noticed".to_owned();
@@ -488,6 +544,7 @@ mod tests {
         flush: 0,
         torn: 0,
         damaged: 0,
+        old_rot: 0,
         faults: None,
     };
 
@@ -509,8 +566,12 @@ mod tests {
     }
 
     fn opened(random: &mut Stream) -> SegmentedDisk {
-        let mut disk = SegmentedDisk::new(0, false);
-        disk.open(&[], &SOUND, random).expect("a new log");
+        opened_under(Sabotage::None, random)
+    }
+
+    fn opened_under(sabotage: Sabotage, random: &mut Stream) -> SegmentedDisk {
+        let mut disk = SegmentedDisk::new(0, sabotage);
+        disk.open(0, &[], &SOUND, random).expect("a new log");
         let (partition, replica) = (PartitionKey::default(), ReplicaId::default());
         let first = vec![Record::Reset { partition, replica }, entry(1)];
         let flush = disk.write(0, first, PersistToken(1), 10);
@@ -532,7 +593,7 @@ mod tests {
         let again = disk.write(200, vec![entry(3)], PersistToken(3), 10);
         assert!(again.is_err(), "nothing is tried again");
         disk.crash(&SOUND, random, false);
-        let found = disk.open(&[], &SOUND, random).expect("it opens");
+        let found = disk.open(0, &[], &SOUND, random).expect("it opens");
         assert_eq!((found.lost, found.doubt), (None, None));
         assert!(found.replicas[0].last() >= Lsn(1));
         assert!(!disk.is_to_fail());
@@ -566,5 +627,50 @@ mod tests {
         assert!(now >= 60 * SECOND, "there was no room before");
         assert!(heard.is_sorted());
         assert_eq!(heard.last(), Some(&PersistToken(LAST)));
+    }
+
+    #[test]
+    fn a_full_disk_lets_no_process_start_by_name_and_loses_nothing() {
+        let random = &mut Stream::new(1, Concern::Log);
+        let mut new = SegmentedDisk::new(0, Sabotage::None);
+        new.fill(0, SECOND);
+        for now in [0, SECOND - 1] {
+            let refused = new.open(now, &[], &SOUND, random);
+            assert!(matches!(refused, Err(StorageError::DiskFull { .. })));
+        }
+        let found = new.open(SECOND, &[], &SOUND, random).expect("it has room");
+        assert!(found.created && found.lost.is_none());
+        let mut used = opened(random);
+        used.crash(&SOUND, random, false);
+        used.fill(0, SECOND);
+        // What needs no more room than it has is no reason to refuse.
+        let found = used.open(0, &[], &SOUND, random).expect("nothing is torn");
+        assert_eq!((found.lost, found.doubt), (None, None));
+        assert_eq!(found.replicas[0].last(), Lsn(1));
+    }
+
+    #[test]
+    fn rot_in_an_older_segment_is_doubted_and_a_reader_that_trusts_it_is_found_out() {
+        let plan = DiskPlan {
+            old_rot: 1_000_000,
+            ..SOUND
+        };
+        for sabotage in [Sabotage::None, Sabotage::OldSegmentsTrusted] {
+            let random = &mut Stream::new(1, Concern::Log);
+            let mut disk = opened_under(sabotage, random);
+            for number in 2..=300 {
+                let begun = disk.write(0, vec![entry(number)], PersistToken(number), 10);
+                let flush = begun.expect("there is room").expect("nothing runs");
+                disk.flushed(flush.at, flush.number).expect("it is flushed");
+            }
+            disk.crash(&plan, random, false);
+            disk.rot(&plan, random);
+            assert!(disk.old_rot, "there are older segments");
+            let found = disk.open(0, &[], &plan, random).expect("it opens");
+            let trusted = sabotage == Sabotage::OldSegmentsTrusted;
+            assert_eq!(found.doubt.is_none(), trusted);
+            assert_eq!(found.lost.is_some(), trusted);
+            assert_eq!(found.met.contains(&Mark::OldRotRefused), !trusted);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use ringhold_control::{Command, MemberState, Response};
-use ringhold_types::{ExecutorConfig, ExecutorName, MemberId};
+use ringhold_types::{
+    ExecutorConfig, ExecutorName, ExecutorState, ExecutorWish, MemberId, UnixMillis,
+};
 
 use super::support::{PATIENCE, Running, eventually, open, place, plan, three, three_voters};
 
@@ -76,6 +78,56 @@ async fn a_proposal_on_any_member_is_forwarded_and_seen_by_all() {
         .await;
     }
     for member in others.into_iter().chain([leader]) {
+        member.stop().await;
+    }
+}
+
+/// Pauses the executor until then.
+fn pause(name: &str, until: Option<UnixMillis>) -> Command {
+    Command::SetExecutorState {
+        name: ExecutorName::new(name).expect("a valid name"),
+        wish: ExecutorWish::Pause {
+            reason: "the printer is broken".into(),
+            until,
+        },
+        expected: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_executor_paused_by_command_is_seen_by_all_members_until_its_time() {
+    let (_directories, members, _) = three().await;
+    for member in &members {
+        member
+            .until("at its level", |view| view.cluster.feature_level() == 2)
+            .await;
+    }
+    let propose = |command| members[1].plane.propose(command, PATIENCE);
+    propose(create("reports")).await.expect("answered");
+    let paused = propose(pause("reports", None)).await.expect("answered");
+    let Response::Executor { id } = paused else {
+        panic!("{paused:?}")
+    };
+    for member in &members {
+        let is_paused = |state: &ExecutorState| !state.starts_tasks();
+        member
+            .until("paused", |view| {
+                let record = view.cluster.executors().get(&id);
+                record.is_some_and(|record| is_paused(&record.state))
+            })
+            .await;
+    }
+    // A pause whose time has come already is ended by whoever leads.
+    let over = pause("reports", Some(UnixMillis(1)));
+    propose(over).await.expect("answered");
+    for member in &members {
+        member
+            .until("resumed", |view| {
+                view.cluster.executors()[&id].state == ExecutorState::Running
+            })
+            .await;
+    }
+    for member in members {
         member.stop().await;
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn info(id: u64, peer_address: &str) -> MemberInfo {
         peer_address: peer_address.to_owned(),
         http_address: String::new(),
         witness: false,
-        feature_level: 1,
+        feature_level: 2,
     }
 }
 

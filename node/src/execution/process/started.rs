@@ -4,7 +4,6 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use bytes::Bytes;
 use ringhold_sys::{ExitDescriptor, ProcessGroup};
@@ -99,6 +98,7 @@ impl Started {
             error_truncated: errors.truncated(),
             standard_output: output.into_bytes(),
             standard_error: errors.into_bytes(),
+            ..ProcessExit::default()
         };
         Ok(Ended { status, exit, stop })
     }
@@ -112,14 +112,13 @@ impl Started {
             stop = run.must_stop() => stop,
         };
         self.log_refusal("TERM", self.group.terminate());
-        let grace = run.config.kill_grace;
-        let grace = stop.kill_grace.map_or(grace, |shorter| shorter.min(grace));
-        let in_grace = tokio::time::timeout(Duration::from_millis(grace.0), self.ended.readable());
-        if let Ok(ended) = in_grace.await {
-            drop(ended?);
-        } else {
-            self.log_refusal("KILL", self.group.kill());
-            drop(self.ended.readable().await?);
+        tokio::select! {
+            biased;
+            ended = self.ended.readable() => drop(ended?),
+            () = run.stop.kill_time(run.config.kill_grace) => {
+                self.log_refusal("KILL", self.group.kill());
+                drop(self.ended.readable().await?);
+            }
         }
         Ok(Some(stop))
     }

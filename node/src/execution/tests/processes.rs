@@ -328,7 +328,8 @@ fn an_aborted_program_ends_and_says_so_once() {
         bench.report(),
         AttemptReport {
             token: token(1),
-            end: AttemptEnd::Aborted
+            end: AttemptEnd::Aborted,
+            lingers: false,
         }
     );
     assert!(bench.reports.try_recv().is_err());

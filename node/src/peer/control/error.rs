@@ -83,5 +83,31 @@ fn read(status: &Status) -> (bool, String) {
         reason = error.to_string();
         source = error.source();
     }
+    if reason.is_empty() {
+        // Servers often say no more than the code, above all of a call that they do not have.
+        reason = match status.code() {
+            Code::Unimplemented => {
+                "the other side does not have this call: it is a member of another version, starts or stops, or is no member"
+                    .to_owned()
+            }
+            code => code.description().to_owned(),
+        };
+    }
     (is_connected, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_came_to_nothing_always_has_a_reason() {
+        let unknown = CallError::from(Status::unimplemented(""));
+        assert!(matches!(unknown, CallError::Unavailable(_)), "{unknown:?}");
+        assert!(unknown.to_string().contains("does not have this call"));
+        let silent = CallError::from(Status::unavailable(""));
+        assert_eq!(silent.to_string(), Code::Unavailable.description());
+        let told = CallError::from(Status::unimplemented("not here"));
+        assert_eq!(told.to_string(), "not here");
+    }
 }

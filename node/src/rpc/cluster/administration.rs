@@ -61,6 +61,10 @@ pub(super) async fn create_executor(
         .config
         .ok_or_else(|| api_error(ErrorCode::InvalidArgument, "the request has no config"))?;
     let config = ExecutorConfig::try_from(message)?;
+    if let Some(setting) = config.not_supported_yet() {
+        let message = format!("{setting} is not supported yet");
+        return Err(api_error(ErrorCode::InvalidArgument, message));
+    }
     let name = config.name.to_string();
     let Response::Executor { id } = propose(api, Command::CreateExecutor { config }).await? else {
         return Err(api_error(

@@ -3,6 +3,7 @@
 mod administration;
 mod drain;
 mod members;
+mod open_drains;
 mod partitions;
 mod routing;
 mod status;
@@ -15,7 +16,8 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::api::Api;
-use super::forward;
+
+pub(super) use open_drains::OpenDrains;
 
 /// Serves `ClusterService`.
 #[derive(Clone)]
@@ -95,7 +97,7 @@ impl ClusterService for ClusterServiceImpl {
         &self,
         request: Request<v1::DrainMemberRequest>,
     ) -> Result<Response<v1::DrainMemberResponse>, Status> {
-        let passed_on = forward::forwarded_from(&request).is_some();
+        let passed_on = drain::passed_on(&request);
         let answer = drain::drain(&self.api, request.into_inner(), passed_on).await;
         answer.map(Response::new).map_err(ApiError::into_status)
     }

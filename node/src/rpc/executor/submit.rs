@@ -82,6 +82,9 @@ async fn prepare(
 ) -> Result<Submit, ApiError> {
     let submitted = SubmittedTask::read(message.clone(), random_key)?;
     submitted.task.validate()?;
+    if let Some(asked) = submitted.task.not_supported_yet() {
+        return Err(not_supported(asked));
+    }
     // Every further try, here or elsewhere, repeats the key: also one that was made up.
     message.idempotency_key = Some(submitted.task.idempotency_key.as_bytes().clone());
     let known = find_or_create(api, call, &name).await?;
@@ -103,6 +106,14 @@ async fn prepare(
         submitted,
         doubtful: AtomicBool::new(false),
     })
+}
+
+/// What is understood and does nothing yet is refused: it must not seem to work.
+fn not_supported(what: &str) -> ApiError {
+    api_error(
+        ErrorCode::InvalidArgument,
+        format!("{what} is not supported yet"),
+    )
 }
 
 async fn find_or_create(

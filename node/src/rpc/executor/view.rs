@@ -1,10 +1,10 @@
 //! A task as get and list show it.
 
 use ringhold_proto::convert::{duration_from_millis, timestamp_from_unix};
-use ringhold_proto::v1;
+use ringhold_proto::{StatedTaskId, v1};
 use ringhold_replica::TaskView;
 use ringhold_ringbuffer::{EntryState, TaskEntry};
-use ringhold_types::{Attempt, RingTime, TaskCall};
+use ringhold_types::{Attempt, Origin, RingTime, Sequence, TaskCall, TaskId};
 
 /// Parts that are left out unless asked for, since they may be large.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +38,34 @@ pub(super) fn task_view(id: v1::TaskId, view: &TaskView, wanted: Wanted) -> v1::
             .outcome()
             .filter(|_| wanted.outcome)
             .map(|outcome| v1::Outcome::from(&**outcome)),
+        metadata: entry.task.metadata.clone(),
+        origin: entry.task.origin.as_deref().map(|it| origin(it, view.now)),
+        priority: entry.task.priority.map(|it| it.get().into()),
+    }
+}
+
+fn origin(origin: &Origin, now: RingTime) -> v1::TaskOrigin {
+    let named = |id: &TaskId| {
+        v1::TaskId::from(&StatedTaskId {
+            cluster: None,
+            id: id.clone(),
+        })
+    };
+    v1::TaskOrigin {
+        parent: origin.parent.as_ref().map(named),
+        depth: origin.depth.0.into(),
+        retry_of: origin.retry_of.as_ref().map(named),
+        group: origin.group.map(Into::into),
+        callback_of: origin.callback_of.map(Sequence::bits),
+        earlier: origin
+            .earlier
+            .iter()
+            .map(|attempt| v1::AttemptView {
+                // Their times are of another partition: how long they ran is all that they tell here.
+                started_ago: None,
+                ..attempt_view(attempt, now)
+            })
+            .collect(),
     }
 }
 
@@ -71,5 +99,10 @@ fn attempt_view(attempt: &Attempt, now: RingTime) -> v1::AttemptView {
             .ended
             .map(|ended| duration_from_millis(ended.since(attempt.started))),
         failure: attempt.failure.map(|kind| kind.as_str().to_owned()),
+        worker: attempt.worker.as_deref().map(Into::into),
+        slot: attempt.slot.map(|slot| slot.0.into()),
+        process_id: attempt.process_id,
+        message: attempt.message.as_deref().map(str::to_owned),
+        tail: attempt.tail.clone(),
     }
 }

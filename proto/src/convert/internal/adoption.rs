@@ -79,7 +79,8 @@ fn finished_attempt(
         End::Succeeded(result) => AttemptEnd::Succeeded(Arc::new(result.try_into()?)),
         End::Failed(failure) => AttemptEnd::Failed(Arc::new(failure.try_into()?)),
         End::Aborted(wire::AttemptAborted {}) => AttemptEnd::Aborted,
-        End::HandedBack(wire::AttemptHandedBack {}) => AttemptEnd::HandedBack,
+        End::HandedBack(wire::AttemptHandedBack { not_begun: false }) => AttemptEnd::HandedBack,
+        End::HandedBack(wire::AttemptHandedBack { not_begun: true }) => AttemptEnd::NotBegun,
     };
     Ok((required("finished.token", message.token)?.try_into()?, end))
 }
@@ -90,7 +91,10 @@ impl From<&AttemptEnd> for End {
             AttemptEnd::Succeeded(result) => Self::Succeeded(result.as_ref().into()),
             AttemptEnd::Failed(failure) => Self::Failed(failure.as_ref().into()),
             AttemptEnd::Aborted => Self::Aborted(wire::AttemptAborted {}),
-            AttemptEnd::HandedBack => Self::HandedBack(wire::AttemptHandedBack {}),
+            AttemptEnd::HandedBack => {
+                Self::HandedBack(wire::AttemptHandedBack { not_begun: false })
+            }
+            AttemptEnd::NotBegun => Self::HandedBack(wire::AttemptHandedBack { not_begun: true }),
         }
     }
 }

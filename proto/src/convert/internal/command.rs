@@ -2,11 +2,11 @@
 
 use ringhold_control::{Command, MemberInfo, MemberStart, StoreReport};
 use ringhold_types::{
-    ConfigurationVersion, ExecutorId, ExecutorName, MemberId, PartitionKey, PartitionNumber,
-    StartNonce, UnixMillis,
+    ClusterId, ConfigurationVersion, ControlIndex, ExecutorId, ExecutorName, ExecutorWish,
+    MemberId, PartitionKey, PartitionNumber, StartNonce, UnixMillis,
 };
 
-use super::partition;
+use super::{executor_state, partition};
 use crate::convert::{ConversionError, cluster_bytes, cluster_from_bytes, required, value_of};
 use crate::internal as wire;
 use wire::command::Command as WireCommand;
@@ -30,19 +30,11 @@ impl TryFrom<wire::Command> for Command {
 
 fn encode(command: &Command) -> WireCommand {
     match command {
-        Command::Initialise { cluster, name } => WireCommand::Initialise(wire::Initialise {
-            cluster_id: cluster_bytes(*cluster),
-            name: name.clone(),
-        }),
-        Command::Start(start) => WireCommand::Start(start.into()),
-        Command::MembersDown { members } => {
-            let members = members
-                .iter()
-                .map(|(member, start)| process(*member, *start));
-            WireCommand::MembersDown(wire::MembersDown {
-                members: members.collect(),
-            })
+        Command::Initialise { cluster, name } => {
+            WireCommand::Initialise(encode_initialise(*cluster, name))
         }
+        Command::Start(start) => WireCommand::Start(start.into()),
+        Command::MembersDown { members } => WireCommand::MembersDown(encode_down(members)),
         Command::MemberUp { member, start } => WireCommand::MemberUp(process(*member, *start)),
         Command::MarksCleared { member, start } => {
             WireCommand::MarksCleared(process(*member, *start))
@@ -60,10 +52,7 @@ fn encode(command: &Command) -> WireCommand {
             member: member.0,
             draining: *draining,
         }),
-        Command::Leave { member, start } => WireCommand::Leave(wire::MemberProcess {
-            member: member.0,
-            start: start.get(),
-        }),
+        Command::Leave { member, start } => WireCommand::Leave(process(*member, *start)),
         Command::CreateExecutor { config } => WireCommand::CreateExecutor(config.into()),
         Command::UpdateExecutor { config } => WireCommand::UpdateExecutor(config.into()),
         Command::DeleteExecutor { name } => WireCommand::DeleteExecutor(wire::DeleteExecutor {
@@ -92,6 +81,11 @@ fn encode(command: &Command) -> WireCommand {
             expected,
             member,
         } => WireCommand::Nominate(encode_step(*partition, *expected, *member)),
+        Command::SetExecutorState {
+            name,
+            wish,
+            expected,
+        } => WireCommand::SetExecutorState(encode_set(name, wish, *expected)),
         Command::RaiseFeatureLevel { level } => {
             WireCommand::RaiseFeatureLevel(wire::RaiseFeatureLevel { level: *level })
         }
@@ -105,9 +99,7 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
             name: initialise.name,
         },
         WireCommand::Start(start) => Command::Start(start.try_into()?),
-        WireCommand::MembersDown(down) => Command::MembersDown {
-            members: down.members.into_iter().map(process_of).collect(),
-        },
+        WireCommand::MembersDown(down) => decode_down(down),
         WireCommand::MemberUp(up) => Command::MemberUp {
             member: MemberId(up.member),
             start: StartNonce(up.start),
@@ -164,7 +156,51 @@ fn decode(command: WireCommand) -> Result<Command, ConversionError> {
                 member,
             }
         }
+        WireCommand::SetExecutorState(set) => decode_set(set)?,
         WireCommand::RaiseFeatureLevel(raise) => Command::RaiseFeatureLevel { level: raise.level },
+    })
+}
+
+fn encode_initialise(cluster: ClusterId, name: &str) -> wire::Initialise {
+    wire::Initialise {
+        cluster_id: cluster_bytes(cluster),
+        name: name.to_owned(),
+    }
+}
+
+fn encode_down(members: &[(MemberId, StartNonce)]) -> wire::MembersDown {
+    let members = members
+        .iter()
+        .map(|(member, start)| process(*member, *start));
+    wire::MembersDown {
+        members: members.collect(),
+    }
+}
+
+fn decode_down(down: wire::MembersDown) -> Command {
+    Command::MembersDown {
+        members: down.members.into_iter().map(process_of).collect(),
+    }
+}
+
+/// The index at which the state will hold is not known yet, so none travels.
+fn encode_set(
+    name: &ExecutorName,
+    wish: &ExecutorWish,
+    expected: Option<ControlIndex>,
+) -> wire::SetExecutorState {
+    wire::SetExecutorState {
+        name: name.as_str().to_owned(),
+        state: executor_state::encode(&wish.at(ControlIndex(0))),
+        expected: expected.map(|index| index.0),
+    }
+}
+
+fn decode_set(set: wire::SetExecutorState) -> Result<Command, ConversionError> {
+    Ok(Command::SetExecutorState {
+        name: ExecutorName::new(set.name)?,
+        wish: executor_state::wish(set.state)?,
+        expected: set.expected.map(ControlIndex),
     })
 }
 

@@ -6,6 +6,7 @@ use ringhold_ringbuffer::{EntryState, TaskEntry};
 use ringhold_types::{Attempt, AttemptNumber, MemberId, RingTime, Sequence, Term, UnixMillis};
 
 use super::all;
+use crate::convert::origin::slot_from_number;
 use crate::convert::outcome::failure_kind;
 use crate::convert::{ConversionError, owned, required};
 use crate::internal as wire;
@@ -104,6 +105,11 @@ impl From<&Attempt> for wire::Attempt {
             started: attempt.started.0,
             ended: attempt.ended.map(|at| at.0),
             failure: attempt.failure.map(|kind| kind.as_str().to_owned()),
+            worker: attempt.worker.as_deref().map(Into::into),
+            slot: attempt.slot.map(|slot| slot.0.into()),
+            process_id: attempt.process_id,
+            message: attempt.message.as_deref().map(str::to_owned),
+            tail: attempt.tail.clone(),
         }
     }
 }
@@ -119,6 +125,14 @@ impl TryFrom<wire::Attempt> for Attempt {
             started: RingTime(message.started),
             ended: message.ended.map(RingTime),
             failure: message.failure.map(failure_kind).transpose()?,
+            worker: message.worker.map(Into::into),
+            slot: message
+                .slot
+                .map(|number| slot_from_number("attempt.slot", number))
+                .transpose()?,
+            process_id: message.process_id,
+            message: message.message.map(Into::into),
+            tail: owned(&message.tail),
         })
     }
 }

@@ -6,6 +6,7 @@ mod adoption;
 mod change;
 mod command;
 mod entry;
+mod executor_state;
 mod log_entry;
 mod message;
 mod prepare;

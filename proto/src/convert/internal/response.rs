@@ -2,7 +2,7 @@
 
 use ringhold_control::{Refused, Response};
 use ringhold_types::{
-    ConfigurationVersion, ExecutorId, Generation, Incarnation, MemberId, PartitionKey,
+    ConfigurationVersion, ControlIndex, ExecutorId, Generation, Incarnation, MemberId, PartitionKey,
 };
 
 use super::partition;
@@ -19,6 +19,9 @@ impl From<&Response> for wire::Response {
                 store: store.get(),
                 memory: memory.get(),
             }),
+            Response::Drains { drain } => {
+                WireResponse::Drains(wire::MemberDrains { drain: drain.get() })
+            }
             Response::Executor { id } => WireResponse::Executor(wire::ExecutorExists { id: id.0 }),
             Response::Changed { version } => WireResponse::Changed(version_message(*version)),
             Response::Forgotten {
@@ -59,6 +62,9 @@ impl TryFrom<wire::Response> for Response {
                 store: Incarnation(started.store),
                 memory: Incarnation(started.memory),
             },
+            WireResponse::Drains(drains) => Self::Drains {
+                drain: ControlIndex(drains.drain),
+            },
             WireResponse::Executor(executor) => Self::Executor {
                 id: ExecutorId(executor.id),
             },
@@ -95,6 +101,8 @@ impl From<&Refused> for wire::Refused {
             Refused::ExecutorDiffers { setting } => {
                 Why::ExecutorDiffers(setting.clone().into_owned())
             }
+            Refused::ShutDown { reason } => Why::ShutDown(reason.clone()),
+            Refused::StateChanged => Why::StateChanged(wire::RefusedPlainly {}),
             Refused::Invalid { violation } => Why::Invalid(violation.clone()),
             Refused::MayBeRunning { would_lose } => Why::MayBeRunning(wire::RefusedMayBeRunning {
                 would_lose: keys(would_lose),
@@ -119,6 +127,8 @@ impl TryFrom<wire::Refused> for Refused {
             Why::NotPrimary(wire::RefusedPlainly {}) => Self::NotPrimary,
             Why::Forbidden(rule) => Self::Forbidden { rule: rule.into() },
             Why::Unknown(wire::RefusedPlainly {}) => Self::Unknown,
+            Why::ShutDown(reason) => Self::ShutDown { reason },
+            Why::StateChanged(wire::RefusedPlainly {}) => Self::StateChanged,
             Why::Identity(reason) => Self::Identity { reason },
             Why::NameInUse(taken) => Self::NameInUse {
                 name: taken.name,

@@ -12,7 +12,7 @@ use ringhold_types::{
     MemberId, PartitionCount, ReplicaId, Sequence, StartNonce, Term, UnixMillis,
 };
 
-use super::{all, partition};
+use super::{all, executor_state, partition};
 use crate::convert::{ConversionError, cluster_bytes, required, stated_cluster, value_of};
 use crate::internal as wire;
 
@@ -96,7 +96,8 @@ impl From<&MemberRecord> for wire::MemberRecord {
             info: Some((&record.info).into()),
             start: record.start.get(),
             state: state.into(),
-            draining: record.draining,
+            draining: record.drain.is_some(),
+            drain: record.drain.map_or(0, ControlIndex::get),
             leaving: record.leaving,
             marked: record.marked,
             store: record.store.get(),
@@ -126,7 +127,7 @@ impl TryFrom<wire::MemberRecord> for MemberRecord {
             info: required("member.info", message.info)?.into(),
             start: StartNonce(message.start),
             state,
-            draining: message.draining,
+            drain: message.draining.then_some(ControlIndex(message.drain)),
             leaving: message.leaving,
             marked: message.marked,
             store: Incarnation(message.store),
@@ -143,6 +144,7 @@ fn encode_executor(id: ExecutorId, record: &ExecutorRecord) -> wire::ExecutorRec
         id: id.0,
         config: Some(record.config.as_ref().into()),
         partitions: record.partitions.iter().map(Into::into).collect(),
+        state: executor_state::encode(&record.state),
     }
 }
 
@@ -152,6 +154,7 @@ fn decode_executor(
     let record = ExecutorRecord {
         config: Arc::new(required("executor.config", message.config)?.try_into()?),
         partitions: message.partitions.into_iter().map(Into::into).collect(),
+        state: executor_state::decode(message.state)?,
     };
     Ok((ExecutorId(message.id), record))
 }

@@ -43,6 +43,8 @@ pub struct World<R> {
     pub config: ExecutorConfig,
     pub down: BTreeSet<u64>,
     pub draining: BTreeSet<u64>,
+    /// When the drains began, each under its own number.
+    pub drain: ControlIndex,
     index: u64,
     /// Whether proposals reach the control plane.
     pub proposals_pass: bool,
@@ -73,20 +75,15 @@ pub fn executor(persistence: Persistence, durability: u32) -> ExecutorConfig {
 }
 
 pub fn task(key: &str) -> TaskSpec {
-    TaskSpec {
-        call: TaskCall::Handler {
+    TaskSpec::new(
+        TaskCall::Handler {
             name: "echo".into(),
+            version: None,
             payload: Bytes::copy_from_slice(key.as_bytes()),
             content_type: String::new(),
         },
-        idempotency_key: IdempotencyKey::new(Bytes::copy_from_slice(key.as_bytes())).unwrap(),
-        affinity_key: None,
-        labels: BTreeMap::new(),
-        limits: TaskLimits::default(),
-        on_interrupt: OnInterrupt::Rerun,
-        not_before: None,
-        dispose_on_success: false,
-    }
+        IdempotencyKey::new(Bytes::copy_from_slice(key.as_bytes())).unwrap(),
+    )
 }
 
 pub fn result(text: &str) -> AttemptEnd {
@@ -130,6 +127,7 @@ impl<R: Rules> World<R> {
             config,
             down: BTreeSet::new(),
             draining: BTreeSet::new(),
+            drain: ControlIndex::ZERO,
             index: 1,
             proposals_pass: true,
             proposals: Vec::new(),
@@ -214,6 +212,7 @@ impl<R: Rules> World<R> {
                 .collect(),
             down: Some(self.down.iter().map(|id| MemberId(*id)).collect()),
             draining: Some(self.draining.iter().map(|id| MemberId(*id)).collect()),
+            drain: self.draining.contains(&id).then_some(self.drain),
         };
         self.nodes.get_mut(&id).unwrap().applied = ControlIndex(self.index);
         self.event(id, Event::Control(update));
@@ -261,7 +260,14 @@ impl<R: Rules> World<R> {
     pub fn set_draining(&mut self, draining: &[u64]) {
         self.draining = draining.iter().copied().collect();
         self.index += 1;
+        self.drain = ControlIndex(self.index);
         self.publish();
+    }
+
+    /// Whether the time of the present drain of a member is over.
+    pub fn drain_over(&mut self, id: u64, over: bool) {
+        let drain = self.drain;
+        self.event(id, Event::DrainOver { drain, over });
     }
 
     fn proposed(&mut self, from: u64, change: ConfigurationChange) {

@@ -1,7 +1,7 @@
 //! What the ring's tests share: small tasks, small limits, and a log that numbers its entries.
 #![allow(unreachable_pub)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,26 +10,20 @@ use ringhold_ringbuffer::{
 };
 use ringhold_types::{
     AttemptNumber, Failure, FailureKind, Generation, IdempotencyKey, Lsn, MemberId, Millis,
-    OnInterrupt, RequestId, RingTime, Sequence, TaskCall, TaskLimits, TaskResult, TaskSpec, Term,
-    UnixMillis, WhenFull,
+    RequestId, RingTime, Sequence, TaskCall, TaskResult, TaskSpec, Term, UnixMillis, WhenFull,
 };
 
 /// A handler task with a key and a payload.
 pub fn task(key: &str, payload: &str) -> TaskSpec {
-    TaskSpec {
-        call: TaskCall::Handler {
+    TaskSpec::new(
+        TaskCall::Handler {
             name: "render".to_owned(),
+            version: None,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             content_type: String::new(),
         },
-        idempotency_key: self::key(key),
-        affinity_key: None,
-        labels: BTreeMap::new(),
-        limits: TaskLimits::default(),
-        on_interrupt: OnInterrupt::Rerun,
-        not_before: None,
-        dispose_on_success: false,
-    }
+        self::key(key),
+    )
 }
 
 pub fn key(text: &str) -> IdempotencyKey {
