@@ -58,6 +58,12 @@ pub enum Mark {
     HandedOver,
     /// A member was drained.
     Drained,
+    /// The time of a drain was over while something ran for others, and that was handed back.
+    AttemptHandedBack,
+    /// The same, before its handler had begun.
+    HandedBackUnbegun,
+    /// A handler did not listen and was given up.
+    HandlerGivenUp,
     /// A partition lost its last copy (G5).
     Lost,
     /// A task failed as poison.
@@ -138,7 +144,7 @@ pub enum Mark {
 
 impl Mark {
     /// All that must be met.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 66] = [
         Self::ConfigurationChanged,
         Self::StaleVersionRefused,
         Self::TookOver,
@@ -164,6 +170,9 @@ impl Mark {
         Self::Adopted,
         Self::HandedOver,
         Self::Drained,
+        Self::AttemptHandedBack,
+        Self::HandedBackUnbegun,
+        Self::HandlerGivenUp,
         Self::Lost,
         Self::Poisoned,
         Self::PrimaryRestarted,
@@ -281,7 +290,16 @@ pub const COVERS: [(&str, &[Mark]); 29] = [
             Mark::LearnerPromoted,
         ],
     ),
-    ("§3 planned hand-over", &[Mark::HandedOver, Mark::Drained]),
+    (
+        "§3 planned hand-over",
+        &[
+            Mark::HandedOver,
+            Mark::Drained,
+            Mark::AttemptHandedBack,
+            Mark::HandedBackUnbegun,
+            Mark::HandlerGivenUp,
+        ],
+    ),
     (
         "§3 executing member and primary",
         &[Mark::Adopted, Mark::ReportRefused],

@@ -32,6 +32,8 @@ pub enum Concern {
     PlanDiskFaults,
     /// When they do.
     DiskFaults,
+    /// Which handlers begin late, and which do not listen.
+    Handlers,
 }
 
 /// One stream (splitmix64 over a counter).

@@ -35,9 +35,22 @@ impl World {
         if let Some(client) = busy {
             return Some(format!("client {client} still waits"));
         }
-        self.partitions
-            .iter()
+        let of_partitions = &mut self.partitions.iter();
+        of_partitions
             .find_map(|partition| self.what_is_missing_of(*partition))
+            .or_else(|| self.slot_that_leaks())
+    }
+
+    /// Where the machine believes in other slots than are in use.
+    fn slot_that_leaks(&self) -> Option<String> {
+        let executor = self.partitions.first()?.executor;
+        self.hosts.iter().find_map(|host| {
+            let process = host.process.as_ref()?;
+            let believed = process.machine.busy_slots(executor);
+            let used = process.slots_in_use(executor);
+            let member = host.member;
+            (believed != used).then(|| format!("{member} uses {used} slots, not {believed}"))
+        })
     }
 
     fn what_is_missing_of(&self, partition: PartitionKey) -> Option<String> {

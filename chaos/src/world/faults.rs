@@ -12,6 +12,10 @@ use crate::plan::{FaultKind, MILLISECOND, SECOND};
 
 /// Of so many millionths of the seeds a member does not come back.
 const LAST_DEATH: u32 = 400_000;
+/// How long before a drain its member gets long tasks, at most.
+const BUSY_BEFORE_DRAIN: u64 = SECOND;
+/// Of so many millionths of the drains the time is over twice.
+const MORE_TIME: u32 = 300_000;
 
 impl World {
     /// A fault is due.
@@ -54,7 +58,7 @@ impl World {
             FaultKind::Wipe => self.wipe(slot),
             FaultKind::Rot => self.rot(slot),
             FaultKind::Forget => self.lose_for_good(slot),
-            FaultKind::Drain => self.drain(slot, until),
+            FaultKind::Drain => self.plan_drain(slot, until),
             FaultKind::Suspect => self.suspect(slot),
             FaultKind::SlowDisk => self.hosts[slot].slow_until = until + 2 * SECOND,
             FaultKind::CopyForward => {
@@ -217,18 +221,48 @@ impl World {
         });
     }
 
-    fn drain(&mut self, slot: usize, until: u64) {
+    /// A member is to be drained, soon: what begins there until then takes long, so that drains meet running attempts.
+    fn plan_drain(&mut self, slot: usize, until: u64) {
+        let at = self.now + self.random.handlers.below(BUSY_BEFORE_DRAIN);
+        self.hosts[slot].busy_until = at;
+        let until = until.max(at);
+        self.queue.push(at, Happening::Drain { slot, until });
+    }
+
+    /// An operator drains a member and gives it some time: what still runs there for others then is handed back. Some give it
+    /// more time after that.
+    pub(crate) fn drain(&mut self, slot: usize, until: u64) {
+        if self.healed {
+            return;
+        }
         let member = self.hosts[slot].member;
         self.command(&Command::Drain {
             member,
             draining: true,
         });
         let at = until + 2 * SECOND;
-        self.queue.push(at, Happening::DrainEnds { slot, member });
+        self.queue.push(at, Happening::DrainEnds { member });
+        let members = self.control.cluster.members();
+        let Some(drain) = members.get(&member).and_then(|it| it.drain) else {
+            return;
+        };
+        let random = &mut self.random.handlers;
+        // Mostly so soon that what ran when the lead was handed over still does.
+        let soon = random.sloped(0, until - self.now);
+        let gives_more = random.chance(MORE_TIME);
+        let mut over = |after: u64, over| {
+            let over = Happening::DrainOver { slot, drain, over };
+            self.queue.push(self.now + after, over);
+        };
+        over(soon, true);
+        if gives_more {
+            over(soon + SECOND / 2, false);
+            over(soon + SECOND, true);
+        }
     }
 
-    /// The drain's deadline: what still runs is given back, and the member takes part again.
-    pub(crate) fn drain_ends(&mut self, slot: usize, member: MemberId) {
+    /// The operator ends the drain: the member takes part again.
+    pub(crate) fn drain_ends(&mut self, member: MemberId) {
         let drains = self
             .control
             .cluster
@@ -236,7 +270,6 @@ impl World {
             .get(&member)
             .is_some_and(|it| it.drain.is_some());
         if drains {
-            self.hand_back(slot);
             self.command(&Command::Drain {
                 member,
                 draining: false,
@@ -408,7 +441,7 @@ impl World {
             if was_lost {
                 self.forget(member);
             } else {
-                self.drain_ends(slot, member);
+                self.drain_ends(member);
                 self.queue.push(self.now, Happening::Start { slot });
                 self.put(slot, Event::Timer);
             }

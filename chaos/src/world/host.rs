@@ -1,11 +1,11 @@
 //! A machine in the simulated rack: a disk that stays, and a process that comes and goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringhold_replica::{AttemptEnd, Event, Member};
 use ringhold_types::{
-    AttemptToken, ConfigurationVersion, Generation, Lsn, MemberId, PartitionKey, ReplicaId,
-    StartNonce, Term, Tick,
+    AttemptToken, ConfigurationVersion, ExecutorId, Generation, Lsn, MemberId, PartitionKey,
+    ReplicaId, StartNonce, Term, Tick,
 };
 
 use super::disk::Disk;
@@ -51,6 +51,27 @@ impl Clock {
 pub(crate) struct Run {
     /// How it will end.
     pub(crate) end: AttemptEnd,
+    /// What tells this run from all others.
+    pub(crate) value: u64,
+    /// Whether its handler has begun.
+    pub(crate) has_begun: bool,
+    /// Whether it was told to end, and listens.
+    pub(crate) is_told: bool,
+    /// How long its handler goes on once it was given up, if it is to be.
+    pub(crate) lingers: Option<u64>,
+}
+
+impl Run {
+    /// A run whose handler has not begun.
+    pub(crate) const fn new(end: AttemptEnd, value: u64) -> Self {
+        Self {
+            end,
+            value,
+            has_begun: false,
+            is_told: false,
+            lingers: None,
+        }
+    }
 }
 
 /// A process of a member.
@@ -64,6 +85,8 @@ pub(crate) struct Process {
     /// True time of the timer that is set, if one is.
     pub(crate) timer_at: Option<u64>,
     pub(crate) running: BTreeMap<AttemptToken, Run>,
+    /// Attempts whose handlers were given up and go on.
+    pub(crate) lingering: BTreeSet<AttemptToken>,
     /// Control states applied: index into the control plane's history of what comes next.
     pub(crate) next_notice: usize,
     /// Whether nothing was applied yet.
@@ -79,6 +102,15 @@ pub(crate) struct Process {
     pub(crate) led: BTreeMap<PartitionKey, Term>,
     /// Versions of the configurations that it acted on at the end of its last turn.
     pub(crate) versions: BTreeMap<PartitionKey, ConfigurationVersion>,
+}
+
+impl Process {
+    /// Handlers of an executor that run here, or are about to; those included that were given up.
+    pub(crate) fn slots_in_use(&self, executor: ExecutorId) -> u32 {
+        let tokens = self.running.keys().chain(&self.lingering);
+        let count = tokens.filter(|it| it.partition.executor == executor);
+        u32::try_from(count.count()).unwrap_or(u32::MAX)
+    }
 }
 
 /// A machine in the rack.
@@ -112,6 +144,8 @@ pub(crate) struct Host {
     pub(crate) deviation: i64,
     pub(crate) process: Option<Process>,
     pub(crate) paused_until: u64,
+    /// Attempts that begin there until then take long.
+    pub(crate) busy_until: u64,
     /// Its disk takes very long until then.
     pub(crate) slow_until: u64,
     /// Messages to the control plane and back are lost until then.
@@ -148,6 +182,7 @@ impl Host {
             deviation,
             process: None,
             paused_until: 0,
+            busy_until: 0,
             slow_until: 0,
             control_cut_until: 0,
         }

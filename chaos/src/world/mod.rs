@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use ringhold_control::Command;
 use ringhold_history::Event as Seen;
-use ringhold_replica::RequestToken;
+use ringhold_replica::{Event, RequestToken};
 use ringhold_types::{
     ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, Generation, MemberId,
     Millis, PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
@@ -84,6 +84,7 @@ struct Streams {
     faults: Stream,
     clients: Stream,
     execution: Stream,
+    handlers: Stream,
     processes: Stream,
     last_death: Stream,
     log: Stream,
@@ -228,6 +229,7 @@ impl World {
                 faults: stream(Concern::Faults),
                 clients: stream(Concern::Clients),
                 execution: stream(Concern::Execution),
+                handlers: stream(Concern::Handlers),
                 processes: stream(Concern::Processes),
                 last_death: stream(Concern::LastDeath),
                 log: stream(Concern::Log),
@@ -361,12 +363,22 @@ impl World {
                 token,
                 reply,
             } => self.reply_arrived(client, token, *reply),
+            Happening::HandlerBegins { slot, start, token } => {
+                self.handler_begins(slot, start, token);
+            }
             Happening::AttemptEnds { slot, start, token } => self.attempt_ends(slot, start, token),
+            Happening::HandlerReturns { slot, start, token } => {
+                self.handler_returns(slot, start, token);
+            }
             Happening::Fault => self.fault(),
             Happening::DiskFault => self.disk_fault(),
             Happening::LogFailed { slot, start } => self.log_failed(slot, start),
             Happening::Start { slot } => self.start_process(slot),
-            Happening::DrainEnds { slot, member } => self.drain_ends(slot, member),
+            Happening::Drain { slot, until } => self.drain(slot, until),
+            Happening::DrainOver { slot, drain, over } => {
+                self.put(slot, Event::DrainOver { drain, over });
+            }
+            Happening::DrainEnds { member } => self.drain_ends(member),
             Happening::Forget { member } => self.forget(member),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),

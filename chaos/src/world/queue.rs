@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use ringhold_replica::{PeerMessage, Reply, RequestToken};
-use ringhold_types::{AttemptToken, MemberId, StartNonce};
+use ringhold_types::{AttemptToken, ControlIndex, MemberId, StartNonce};
 
 use super::clients::Question;
 use super::control::{ControlAnswer, ControlMail};
@@ -65,8 +65,20 @@ pub(crate) enum Happening {
         token: RequestToken,
         reply: Box<Reply>,
     },
+    /// The handler of an attempt begins, later than its attempt.
+    HandlerBegins {
+        slot: usize,
+        start: StartNonce,
+        token: AttemptToken,
+    },
     /// An attempt ends.
     AttemptEnds {
+        slot: usize,
+        start: StartNonce,
+        token: AttemptToken,
+    },
+    /// A handler that was given up returns.
+    HandlerReturns {
         slot: usize,
         start: StartNonce,
         token: AttemptToken,
@@ -79,8 +91,16 @@ pub(crate) enum Happening {
     LogFailed { slot: usize, start: StartNonce },
     /// A process starts.
     Start { slot: usize },
+    /// A drain begins, which ends at a time.
+    Drain { slot: usize, until: u64 },
+    /// The time that a drain leaves to attempts is over, or begins anew.
+    DrainOver {
+        slot: usize,
+        drain: ControlIndex,
+        over: bool,
+    },
     /// A drain ends.
-    DrainEnds { slot: usize, member: MemberId },
+    DrainEnds { member: MemberId },
     /// An operator says that a member does not come back.
     Forget { member: MemberId },
     /// All faults end.

@@ -1,6 +1,6 @@
 //! A process's turn: it takes what has arrived, and its shell does what the machine asks for: persist, send, reply, start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringhold_replica::{Effects, Event, Member, MemberOptions, RoleView, Rule};
 use ringhold_types::{PartitionKey, StartNonce, Term, Tick};
@@ -53,6 +53,7 @@ impl World {
             turn_at: None,
             timer_at: None,
             running: BTreeMap::new(),
+            lingering: BTreeSet::new(),
             next_notice,
             is_new: true,
             notice_due: false,
@@ -221,6 +222,9 @@ impl World {
         }
         for token in effects.aborts {
             self.abort_attempt(slot, start, token);
+        }
+        for token in effects.hand_backs {
+            self.hand_back(slot, start, token);
         }
         for change in effects.proposals {
             self.propose(slot, start, change);
