@@ -224,6 +224,9 @@ impl SegmentedLog {
     fn resume(&mut self, end: LogEnd) -> Result<Option<TornTail>, StorageError> {
         self.files.resume(end.segment, end.offset, end.capacity)?;
         self.files.write_again(end.exposed_from)?;
+        // A process that was killed may have left its last writes in memory only: what is written from now on, here or in a
+        // later segment, states them as flushed.
+        self.files.sync()?;
         self.epoch = end.next_epoch;
         self.next_batch = end.next_batch;
         self.synced = BatchNumber(end.next_batch.0 - 1);
@@ -240,8 +243,6 @@ impl SegmentedLog {
             self.index.mark_all(self.files.current_number());
         }
         self.name_marks()?;
-        // A process that was killed may have left its last writes in memory only: what is reported must be durable.
-        self.files.sync()?;
         self.flush()?;
         Ok(end.torn.then_some(TornTail {
             segment: end.segment.0,

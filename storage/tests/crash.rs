@@ -657,3 +657,62 @@ fn what_is_flushed_after_a_kill_in_the_middle_of_a_new_segment_survives_a_power_
         assert_eq!(found, flushed, "killed after {steps} steps");
     }
 }
+
+/// A log of all partitions whose last entry, of `bytes`, nears the end of the first segment and is not flushed.
+fn unflushed_near_the_end_of_a_segment(bytes: usize) -> SimulatedFileSystem {
+    let disk = SimulatedFileSystem::new();
+    let (mut log, _) = open(&disk).expect("opens");
+    let of = |at: u32| LogRecord {
+        partition: partition(at),
+        ..entry(1, 1)
+    };
+    let first: Vec<LogRecord> = (0..PARTITIONS).map(of).collect();
+    log.append(&first).expect("appends");
+    log.sync().expect("flushes");
+    let last = LogRecord {
+        payload: Bytes::from(vec![1; bytes]),
+        partition: partition(0),
+        ..entry(1, 2)
+    };
+    log.append(&[last]).expect("appends");
+    disk
+}
+
+/// Opens what a process left that ended without its machine, stops that after `steps`, and lets power go. Returns whether it
+/// came to its end.
+fn opened_then_power_cut(disk: &SimulatedFileSystem, steps: u64, seed: Option<u64>) -> bool {
+    disk.stop_after(steps);
+    let whole = open(disk).is_ok();
+    match seed {
+        Some(seed) => disk.crash(seed),
+        None => disk.lose_unflushed(),
+    }
+    let (_, found) = open(disk).expect("opens");
+    assert_eq!(found.damage, None, "stopped after {steps} steps");
+    let replicas = found.replicas.len();
+    assert_eq!(replicas, PARTITIONS as usize, "what was flushed is there");
+    whole
+}
+
+#[test]
+fn an_opening_states_nothing_as_flushed_that_a_power_cut_can_take() {
+    let mut stopped = 0;
+    for (seed, bytes) in (0..).zip((10_500..12_000).step_by(48)) {
+        let torn = unflushed_near_the_end_of_a_segment(bytes);
+        torn.crash(seed);
+        for killed_after in 0..STEPS_OF_A_SEGMENT {
+            let disk = torn.fork();
+            disk.stop_after(killed_after);
+            let whole = open(&disk).is_ok();
+            disk.kill();
+            for seed in [None, Some(seed), Some(seed + 1_000)] {
+                let ends = |steps: &u64| opened_then_power_cut(&disk.fork(), *steps, seed);
+                stopped += (0..STEPS_OF_A_SEGMENT).take_while(|it| !ends(it)).count();
+            }
+            if whole {
+                break;
+            }
+        }
+    }
+    assert!(stopped > 1_000, "only {stopped} openings were cut short");
+}
