@@ -179,7 +179,11 @@ impl World {
         };
         match run.end {
             AttemptEnd::HandedBack => self.coverage.mark(Mark::AttemptHandedBack),
-            AttemptEnd::NotBegun => self.coverage.mark(Mark::HandedBackUnbegun),
+            AttemptEnd::NotBegun => {
+                self.coverage.mark(Mark::HandedBackUnbegun);
+                let attempt = (token.partition, token.sequence, token.attempt);
+                self.unbegun.insert(attempt);
+            }
             _ => {}
         }
         if let Some(deaf_for) = run.lingers {

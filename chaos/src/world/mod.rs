@@ -24,8 +24,9 @@ use ringhold_control::Command;
 use ringhold_history::Event as Seen;
 use ringhold_replica::{Event, RequestToken};
 use ringhold_types::{
-    ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, Generation, MemberId,
-    Millis, PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId, Term,
+    AttemptNumber, ClusterId, Configuration, ExecutorConfig, ExecutorId, ExecutorName, Generation,
+    MemberId, Millis, PartitionCount, PartitionKey, PartitionNumber, Persistence, ReplicaId,
+    Sequence, Term,
 };
 
 #[cfg(test)]
@@ -112,6 +113,8 @@ pub struct World {
     /// Questions that were asked.
     open: BTreeMap<RequestToken, Open>,
     answered: BTreeSet<RequestToken>,
+    /// Attempts that were given back before their handlers had begun.
+    unbegun: BTreeSet<(PartitionKey, Sequence, AttemptNumber)>,
     /// The store in which each replica was first seen (I9).
     stores: BTreeMap<ReplicaId, StoreId>,
     /// The process that led in each term: its machine, and which of its starts it is (I18).
@@ -246,6 +249,7 @@ impl World {
             violation: None,
             open: BTreeMap::new(),
             answered: BTreeSet::new(),
+            unbegun: BTreeSet::new(),
             stores: BTreeMap::new(),
             reigns: BTreeMap::new(),
             begun: BTreeMap::new(),

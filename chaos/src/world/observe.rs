@@ -6,8 +6,8 @@ use ringhold_history::{Kind, Loss};
 use ringhold_replica::{Effects, Replica, Reply, Request, RequestToken, RoleView, StartAttempt};
 use ringhold_ringbuffer::LogEntry;
 use ringhold_types::{
-    AttemptNumber, Configuration, ErrorCode, Generation, Lsn, MemberId, PartitionKey, Persistence,
-    ReplicaId, Sequence, Term,
+    AttemptNumber, AttemptToken, Configuration, ErrorCode, Generation, Lsn, MemberId, PartitionKey,
+    Persistence, ReplicaId, Sequence, Term,
 };
 
 use super::World;
@@ -274,6 +274,14 @@ impl World {
         }
     }
 
+    /// Whether every earlier attempt of a task was given back before its handler had begun.
+    fn never_began_before(&self, token: AttemptToken) -> bool {
+        (1..token.attempt.0).all(|earlier| {
+            let attempt = (token.partition, token.sequence, AttemptNumber(earlier));
+            self.unbegun.contains(&attempt)
+        })
+    }
+
     /// Nothing starts before its task is stored (G2), and in a later term not before its start is (I11).
     fn check_start(&mut self, attempt: &StartAttempt) {
         let token = attempt.token;
@@ -286,7 +294,7 @@ impl World {
             return;
         };
         let awaited = accepted.term != token.term || accepted.once;
-        if accepted.once && token.attempt > AttemptNumber(1) {
+        if accepted.once && !self.never_began_before(token) {
             let (sequence, attempt) = (token.sequence, token.attempt);
             let text = format!(
                 "{partition}/{sequence} must not be repeated and runs as attempt {attempt}"
