@@ -8,11 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno as SystemError;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use super::deadline::Deadline;
 use super::helper::HELPER_NAME;
 use super::report::ProcessId;
 use super::request::{DESCRIPTORS_MAX, SpawnRequest};
@@ -71,9 +72,9 @@ impl HelperProcess {
     /// The operating system's.
     pub fn end(&mut self, within: Duration) -> io::Result<bool> {
         self.socket = None;
-        let until = Instant::now() + within;
+        let until = Deadline::after(within);
         while self.child.try_wait()?.is_none() {
-            if Instant::now() >= until {
+            if until.is_over() {
                 return Ok(false);
             }
             std::thread::sleep(LOOK);

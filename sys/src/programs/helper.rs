@@ -7,13 +7,14 @@ use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as SystemError;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use rustix::process::{Signal, WaitOptions};
 
+use super::deadline::Deadline;
 use super::descendants::{lives_below, signal_below};
 use super::keeper::{Given, REAP_MAX, keep};
 use super::launch::Streams;
@@ -251,13 +252,13 @@ impl Helper {
     fn farewell(mut self) -> End {
         // Whoever has no ear for it has its own socket's end.
         let _ = self.gone_teller.write_all(b"g");
-        let until = Instant::now() + FAREWELL_MAX;
-        while !self.keepers.is_empty() && Instant::now() < until {
+        let until = Deadline::after(FAREWELL_MAX);
+        while !self.keepers.is_empty() && !until.is_over() {
             self.end_orphans();
             sleep(ROUND);
             self.reap();
         }
-        while self.end_orphans() && Instant::now() < until {
+        while self.end_orphans() && !until.is_over() {
             sleep(ROUND);
             self.reap();
         }

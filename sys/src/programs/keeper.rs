@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno as SystemError;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
 
+use super::deadline::Deadline;
 use super::descendants::{count_below, signal_below};
 use super::launch::{Streams, launch};
 use super::report::{Errno, Exit, KeeperEvent, KeeperOrder, LaunchStep, ProcessId, ProgramEnd};
@@ -151,8 +152,8 @@ impl Keeper {
     /// Asks what is left to end, and waits for it as long as it may take.
     fn ask_to_end(&mut self, grace: Duration) {
         signal_below(self.own, &BTreeSet::new(), Signal::TERM);
-        let until = Instant::now() + grace;
-        while self.reap() && Instant::now() < until {
+        let until = Deadline::after(grace);
+        while self.reap() && !until.is_over() {
             match self.wait(Some(until)) {
                 Woken::Look | Woken::Order(KeeperOrder::Terminate) => {}
                 Woken::Order(KeeperOrder::Kill) | Woken::Abandoned => return,
@@ -162,7 +163,7 @@ impl Keeper {
 
     /// Kills everything below this process until nothing is left, and says whether that was so in time.
     fn end_all(&mut self) -> bool {
-        let until = Instant::now() + REAP_MAX;
+        let until = Deadline::after(REAP_MAX);
         loop {
             // Before anything is listed: what is to be killed starts nothing more.
             self.signal_program(Signal::KILL);
@@ -170,7 +171,7 @@ impl Keeper {
             if !self.reap() {
                 return true;
             }
-            if Instant::now() >= until {
+            if until.is_over() {
                 return false;
             }
             self.pause();
@@ -212,7 +213,7 @@ impl Keeper {
         }
     }
 
-    fn wait(&mut self, until: Option<Instant>) -> Woken {
+    fn wait(&mut self, until: Option<Deadline>) -> Woken {
         let ready = self.poll(until);
         if ready.changes {
             self.changes.clear();
@@ -258,7 +259,7 @@ impl Keeper {
         Woken::Abandoned
     }
 
-    fn poll(&self, until: Option<Instant>) -> Ready {
+    fn poll(&self, until: Option<Deadline>) -> Ready {
         let mut descriptors = vec![PollFd::new(&self.changes, PollFlags::IN)];
         let control = self.control.as_ref().map(AsFd::as_fd);
         let gone = self.gone.as_ref().map(AsFd::as_fd);
@@ -268,7 +269,7 @@ impl Keeper {
                 .flatten()
                 .map(|it| PollFd::new(it, PollFlags::IN)),
         );
-        let left = until.map(|until| timespec(until.saturating_duration_since(Instant::now())));
+        let left = until.map(|until| timespec(until.left()));
         // An interrupted or failed poll is a reason to look, no more.
         let _ = poll(&mut descriptors, left.as_ref());
         let mut said = descriptors.iter().map(PollFd::revents);

@@ -6,6 +6,7 @@
 //! keep.
 
 mod connection;
+mod deadline;
 mod descendants;
 mod helper;
 mod keeper;

@@ -52,7 +52,14 @@ fn main() -> ExitCode {
             how.len(),
             how.iter().map(|it| it.len()).sum::<usize>()
         ),
-        // What they leave.
+        left => return be_left(left),
+    }
+    ExitCode::SUCCESS
+}
+
+/// What the programs leave.
+fn be_left(how: &[&str]) -> ExitCode {
+    match how {
         ["staying"] => stay(),
         ["in-session"] => {
             let _ = rustix::process::setsid();

@@ -134,6 +134,10 @@ const RESERVED: [(&str, &[&str]); 8] = [
         "Instant::now",
         &[
             "node/src/clock.rs",
+            // Of processes beside a member.
+            "sys/src/programs/deadline.rs",
+            "sys/examples/",
+            "sys/tests/",
             "client/src/",
             "cli/src/",
             "chaos/src/",
