@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn run(helper: &HelperProcess) -> Result<(), Box<dyn std::error::Error>> {
     let request = SpawnRequest {
         file: "/bin/true".into(),
+        name: "true".into(),
         arguments: Vec::new(),
         environment: Vec::new(),
         directory: "/".into(),

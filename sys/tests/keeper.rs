@@ -276,6 +276,13 @@ fn a_megabyte_of_arguments_travels() {
 }
 
 #[test]
+fn a_program_is_called_by_the_name_that_is_asked_for() {
+    let bench = Bench::start();
+    let mut program = bench.run_with(&["name"], |request| request.name = "another".into());
+    assert_eq!(program.output(), "another\n");
+}
+
+#[test]
 fn standard_input_is_what_was_given_or_nothing() {
     let bench = Bench::start();
     let mut program = bench.run(&["read"]);

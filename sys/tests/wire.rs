@@ -48,7 +48,7 @@ fn limits() -> impl Strategy<Value = SpawnLimits> {
 
 fn request() -> impl Strategy<Value = SpawnRequest> {
     (
-        text(),
+        (text(), text()),
         vec(text(), 0..5),
         vec((text(), text()), 0..5),
         text(),
@@ -56,9 +56,17 @@ fn request() -> impl Strategy<Value = SpawnRequest> {
         any::<(bool, bool, u32)>(),
     )
         .prop_map(
-            |(file, arguments, environment, directory, limits, (detach_ok, has_stdin, grace))| {
+            |(
+                (file, name),
+                arguments,
+                environment,
+                directory,
+                limits,
+                (detach_ok, has_stdin, grace),
+            )| {
                 SpawnRequest {
                     file,
+                    name,
                     arguments,
                     environment,
                     directory: PathBuf::from(directory),

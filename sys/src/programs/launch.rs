@@ -47,6 +47,7 @@ pub(crate) fn launch(
     };
     let mut command = Command::new(&request.file);
     command
+        .arg0(&request.name)
         .args(&request.arguments)
         .env_clear()
         .envs(

@@ -15,6 +15,8 @@ pub(crate) const VERSION: u8 = 1;
 pub struct SpawnRequest {
     /// The program's file: a path, or a name that is looked for in the `PATH` of `environment`.
     pub file: OsString,
+    /// What it is called by: some programs do what their name says.
+    pub name: OsString,
     /// Its arguments, without its own name.
     pub arguments: Vec<OsString>,
     /// Its whole environment.
@@ -95,6 +97,7 @@ impl SpawnRequest {
         let mut writer = Writer::default();
         writer.byte(VERSION);
         writer.text(&self.file);
+        writer.text(&self.name);
         writer.number(self.arguments.len() as u64);
         for argument in &self.arguments {
             writer.text(argument);
@@ -130,6 +133,7 @@ impl SpawnRequest {
         }
         let request = Self {
             file: reader.text()?,
+            name: reader.text()?,
             arguments: reader.list(Reader::text)?,
             environment: reader.list(|reader| Ok((reader.text()?, reader.text()?)))?,
             directory: PathBuf::from(reader.text()?),

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             stay();
         }
         ["write"] => println!("written"),
+        ["name"] => println!("{}", std::env::args().next().unwrap_or_default()),
         ["read"] => read(),
         ["status"] => print!(
             "{}",

@@ -90,6 +90,7 @@ impl Bench {
         let name = OsString::from(format!("{HELPER_VARIABLE}_OF_TEST"));
         SpawnRequest {
             file: ESCAPE.into(),
+            name: "escape".into(),
             arguments: arguments.iter().map(OsString::from).collect(),
             environment: vec![(name, self.nonce.clone())],
             directory: "/".into(),
