@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use ringhold_types::limits::CHECKPOINT_BYTES_MAX;
-use ringhold_types::{
-    Attempt, AttemptNumber, Failure, FailureKind, Generation, MemberId, Outcome, RequestId,
-    RingTime, Sequence, TaskSpec, Term, UnixMillis,
-};
+use ringhold_types::{AttemptNumber, Generation, RingTime, Sequence, TaskSpec, Term, UnixMillis};
 
 use crate::retention::LostRange;
 use crate::ring::first_of;
@@ -75,78 +70,6 @@ impl Ring {
         }
     }
 
-    /// The operations on one attempt.
-    fn apply_to_attempt(&mut self, term: Term, op: &Op, quirks: Quirks) -> Applied {
-        match op {
-            Op::Start {
-                sequence,
-                attempt,
-                member,
-            } => refused(*sequence, self.start(*sequence, *attempt, term, *member)),
-            Op::Adopt {
-                sequence,
-                attempt_term,
-                attempt,
-                member,
-            } => {
-                let token = (*attempt_term, *attempt);
-                refused(*sequence, self.adopt(*sequence, token, term, *member))
-            }
-            Op::Checkpoint {
-                sequence,
-                attempt_term,
-                attempt,
-                bytes,
-            } => {
-                let token = (*attempt_term, *attempt);
-                refused(*sequence, self.checkpoint(*sequence, token, bytes))
-            }
-            Op::Complete {
-                sequence,
-                attempt_term,
-                attempt,
-                result,
-            } => {
-                let outcome = Outcome::Succeeded(result.as_ref().clone());
-                let token = Some((*attempt_term, *attempt));
-                refused(*sequence, self.finish(*sequence, token, outcome, quirks))
-            }
-            Op::Fail {
-                sequence,
-                attempt,
-                failure,
-                dead_letter,
-            } => {
-                let outcome = if *dead_letter {
-                    Outcome::DeadLettered(failure.as_ref().clone())
-                } else {
-                    Outcome::Failed(failure.as_ref().clone())
-                };
-                refused(*sequence, self.finish(*sequence, *attempt, outcome, quirks))
-            }
-            Op::RetryAt {
-                sequence,
-                attempt_term,
-                attempt,
-                failure,
-                due,
-            } => {
-                let token = (*attempt_term, *attempt);
-                refused(*sequence, self.retry_at(*sequence, token, failure, *due))
-            }
-            Op::HandBack {
-                sequence,
-                attempt_term,
-                attempt,
-            } => refused(
-                *sequence,
-                self.hand_back(*sequence, (*attempt_term, *attempt)),
-            ),
-            // The caller hands over the operations above only.
-            _ => Applied::Nothing,
-        }
-    }
-
     fn start_term(&mut self, generation: Generation, quirks: Quirks) -> Applied {
         if generation <= self.generation {
             return Applied::TermStarted { lost: None };
@@ -201,184 +124,8 @@ impl Ring {
         Ok(Applied::Accepted { sequence })
     }
 
-    fn start(
-        &mut self,
-        sequence: Sequence,
-        attempt: AttemptNumber,
-        term: Term,
-        member: MemberId,
-    ) -> Result<Applied, Refusal> {
-        let now = self.time;
-        let entry = self.unfinished(sequence)?;
-        let expected = entry.attempts.next();
-        if attempt != expected || attempt == entry.attempts {
-            return Err(Refusal::NotNextAttempt { expected });
-        }
-        if matches!(entry.state, EntryState::Running { .. }) {
-            entry.crashes = entry.crashes.saturating_add(1);
-            entry.close_attempt(now, Some(FailureKind::Interrupted));
-        }
-        entry.begin_attempt(Attempt {
-            number: attempt,
-            term,
-            member,
-            started: now,
-            ..Attempt::default()
-        });
-        Ok(Applied::Started { sequence, attempt })
-    }
-
-    fn adopt(
-        &mut self,
-        sequence: Sequence,
-        token: (Term, AttemptNumber),
-        term: Term,
-        member: MemberId,
-    ) -> Result<Applied, Refusal> {
-        let entry = self.running(sequence, token)?;
-        let attempt = token.1;
-        entry.state = EntryState::Running {
-            attempt,
-            term,
-            member,
-        };
-        if let Some(newest) = entry.history.last_mut() {
-            newest.term = term;
-            newest.member = member;
-        }
-        Ok(Applied::Adopted { sequence, attempt })
-    }
-
-    fn checkpoint(
-        &mut self,
-        sequence: Sequence,
-        token: (Term, AttemptNumber),
-        bytes: &Bytes,
-    ) -> Result<Applied, Refusal> {
-        let entry = self.running(sequence, token)?;
-        if bytes.len() > CHECKPOINT_BYTES_MAX {
-            return Err(Refusal::CheckpointTooLarge);
-        }
-        let earlier = entry.checkpoint.replace(bytes.clone());
-        let earlier = earlier.map_or(0, |bytes| bytes.len());
-        self.bytes = self.bytes - earlier as u64 + bytes.len() as u64;
-        Ok(Applied::Nothing)
-    }
-
-    /// Ends a task with the report of its newest attempt, or without one (`token` absent).
-    fn finish(
-        &mut self,
-        sequence: Sequence,
-        token: Option<(Term, AttemptNumber)>,
-        outcome: Outcome,
-        quirks: Quirks,
-    ) -> Result<Applied, Refusal> {
-        let now = self.time;
-        let kind = match &outcome {
-            Outcome::Failed(failure) | Outcome::DeadLettered(failure) => Some(failure.kind),
-            _ => None,
-        };
-        if !self.may_replace(sequence, quirks) {
-            let entry = match token {
-                Some(token) => self.running(sequence, token)?,
-                None => self.unfinished(sequence)?,
-            };
-            let died = matches!(kind, Some(FailureKind::Poison | FailureKind::Interrupted));
-            if token.is_none() && died && matches!(entry.state, EntryState::Running { .. }) {
-                // Nobody starts it again, so the death that ended it is counted here.
-                entry.crashes = entry.crashes.saturating_add(1);
-            }
-            entry.close_attempt(now, kind);
-        }
-        let outcome = Arc::new(outcome);
-        self.end(sequence, Arc::clone(&outcome));
-        let disposed = matches!(*outcome, Outcome::Succeeded(_))
-            && self
-                .entries
-                .get(&sequence)
-                .is_some_and(|entry| entry.task.dispose_on_success);
-        if disposed {
-            self.dispose(sequence, None);
-        }
-        Ok(Applied::Ended {
-            sequence,
-            outcome,
-            disposed,
-        })
-    }
-
-    fn cancel(&mut self, sequence: Sequence, quirks: Quirks) -> Result<Applied, Refusal> {
-        self.finish(sequence, None, Outcome::Cancelled, quirks)
-    }
-
-    fn retry_at(
-        &mut self,
-        sequence: Sequence,
-        token: (Term, AttemptNumber),
-        failure: &Failure,
-        due: RingTime,
-    ) -> Result<Applied, Refusal> {
-        let now = self.time;
-        let entry = self.running(sequence, token)?;
-        entry.close_attempt(now, Some(failure.kind));
-        entry.state = EntryState::Waiting {
-            due: Some(due),
-            retry: true,
-        };
-        Ok(Applied::Waiting { sequence })
-    }
-
-    fn hand_back(
-        &mut self,
-        sequence: Sequence,
-        token: (Term, AttemptNumber),
-    ) -> Result<Applied, Refusal> {
-        let now = self.time;
-        let entry = self.running(sequence, token)?;
-        entry.close_attempt(now, None);
-        entry.state = EntryState::Waiting {
-            due: None,
-            retry: false,
-        };
-        Ok(Applied::Waiting { sequence })
-    }
-
-    fn apply_dispose(
-        &mut self,
-        sequence: Sequence,
-        request: Option<&RequestId>,
-    ) -> Result<Applied, Refusal> {
-        let entry = self.look_up(sequence).map_err(Refusal::Absent)?;
-        if entry.is_unfinished() {
-            return Err(Refusal::Unfinished);
-        }
-        self.dispose(sequence, request);
-        Ok(Applied::Removed {
-            sequences: vec![(sequence, Absence::Disposed)],
-        })
-    }
-
-    /// Removes those of `sequences` that have ended; unfinished and absent ones are passed over.
-    fn remove_ended(&mut self, sequences: &[Sequence], why: Absence) -> Applied {
-        let mut removed = Vec::new();
-        for sequence in sequences {
-            let ended = self
-                .entries
-                .get(sequence)
-                .is_some_and(|entry| !entry.is_unfinished());
-            if ended && self.remove(*sequence, why).is_some() {
-                removed.push((*sequence, why));
-            }
-        }
-        if removed.is_empty() {
-            Applied::Nothing
-        } else {
-            Applied::Removed { sequences: removed }
-        }
-    }
-
     /// The entry, if it has not ended: the first outcome wins (PROTOCOL I12).
-    fn unfinished(&mut self, sequence: Sequence) -> Result<&mut TaskEntry, Refusal> {
+    pub(crate) fn unfinished(&mut self, sequence: Sequence) -> Result<&mut TaskEntry, Refusal> {
         let absence = self.absence(sequence);
         let entry = self
             .entries
@@ -390,40 +137,8 @@ impl Ring {
             Err(Refusal::AlreadyEnded)
         }
     }
-
-    /// The entry, if `token` names its newest attempt and that runs (DESIGN G3).
-    fn running(
-        &mut self,
-        sequence: Sequence,
-        token: (Term, AttemptNumber),
-    ) -> Result<&mut TaskEntry, Refusal> {
-        let entry = self.unfinished(sequence)?;
-        let EntryState::Running {
-            attempt: newest,
-            term: current,
-            ..
-        } = entry.state
-        else {
-            return Err(Refusal::NotRunning);
-        };
-        if token.1 != newest {
-            Err(Refusal::OtherAttempt { newest })
-        } else if token.0 != current {
-            Err(Refusal::OtherTerm { current })
-        } else {
-            Ok(entry)
-        }
-    }
-
-    fn may_replace(&self, sequence: Sequence, quirks: Quirks) -> bool {
-        quirks.second_outcome_replaces
-            && self
-                .entries
-                .get(&sequence)
-                .is_some_and(|entry| !entry.is_unfinished())
-    }
 }
 
-fn refused(sequence: Sequence, result: Result<Applied, Refusal>) -> Applied {
+pub(crate) fn refused(sequence: Sequence, result: Result<Applied, Refusal>) -> Applied {
     result.unwrap_or_else(|why| Applied::Refused { sequence, why })
 }

@@ -17,6 +17,8 @@ mod absence;
 mod admission;
 mod applied;
 mod apply;
+mod apply_attempt;
+mod apply_end;
 mod dedup;
 mod digest;
 mod ended;
